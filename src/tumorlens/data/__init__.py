@@ -1,0 +1,1 @@
+"""Data sets: the manifest, what becomes one, the phantom, and splitting."""

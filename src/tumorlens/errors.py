@@ -1,0 +1,92 @@
+"""One error family. Every error carries a stable code, what to do next, and the exit code of the command line."""
+
+from __future__ import annotations
+
+
+class TumorLensError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Attributes:
+        code: short stable name, used in JSON answers.
+        message: what was found and what was expected.
+        hint: what to do about it; may be empty.
+        exit_code: what the command line exits with when this error ends a command.
+    """
+
+    code = "error"
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def as_dict(self) -> dict[str, str]:
+        """The error as the contract's ``{"code", "message", "hint"}``."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class UsageError(TumorLensError):
+    """A wrong option, argument or call."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting that does not exist or a value it cannot have."""
+
+    code = "config"
+
+
+class MissingExtraError(UsageError):
+    """A feature whose optional dependency is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs {package}, which is not installed",
+            hint=f"install it with: pip install 'tumorlens[{extra}]'",
+        )
+
+
+class InputError(TumorLensError):
+    """One input (file, member, frame) that cannot be used.
+
+    Codes: ``not_found``, ``empty``, ``truncated``, ``corrupt``, ``not_an_image``, ``unsupported``, ``too_large``,
+    ``no_permission``.
+    """
+
+    code = "corrupt"
+    exit_code = 3
+
+
+class DataError(TumorLensError):
+    """A data set that cannot be used as a whole (nothing in it, one class only, a class left empty)."""
+
+    code = "data"
+    exit_code = 3
+
+
+class ModelError(TumorLensError):
+    """A bundle that is missing, damaged, or of an unknown schema version."""
+
+    code = "model"
+    exit_code = 3
+
+
+class EnvironmentFailure(TumorLensError):
+    """The machine refused: disk full, no permission to write, no such device."""
+
+    code = "environment"
+    exit_code = 4
+
+
+class Interrupted(TumorLensError):
+    """The user asked to stop; what was done so far is kept."""
+
+    code = "interrupted"
+    exit_code = 130

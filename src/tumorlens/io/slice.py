@@ -1,0 +1,40 @@
+"""A slice: one grey image and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """One 2-D grey image.
+
+    Attributes:
+        pixels: float32 (H, W), in the file's own grey values (a colour file is converted to luminance).
+        path: the file, or ``archive.zip!member``.
+        frame: index in a multi-frame file, volume or array; None for a single image.
+        spacing: (row, column) distance between pixel centres in mm, or None when the file does not say.
+        modality: DICOM modality (``MR``, ``CT``, …) or None when the file does not say.
+        plane: ``axial``, ``coronal``, ``sagittal``, ``oblique`` or None.
+        patient: the patient identifier the file carries, or None. Never written to logs.
+    """
+
+    pixels: np.ndarray
+    path: str
+    frame: int | None = None
+    spacing: tuple[float, float] | None = None
+    modality: str | None = None
+    plane: str | None = None
+    patient: str | None = None
+
+    @property
+    def id(self) -> str:
+        """``path`` or ``path#frame``."""
+        return slice_id(self.path, self.frame)
+
+
+def slice_id(path: str, frame: int | None) -> str:
+    """The name of a slice: ``path``, ``path#frame`` or ``archive.zip!member``."""
+    return path if frame is None else f"{path}#{frame}"
