@@ -27,7 +27,7 @@ class DataSettings(_Section):
 
     fractions: Annotated[
         tuple[float, float, float], Meta(description="share of train, validation and test; used where the data brings no split")
-    ] = (0.7, 0.15, 0.15)
+    ] = (0.75, 0.1, 0.15)
     min_mask_pixels: Annotated[int, Meta(ge=1, description="mask:LABEL=PATH calls a slice LABEL from this many mask pixels on")] = 200
     group_column: Annotated[str, Meta(description="manifest column that must never cross a split (empty: group, else patient)")] = ""
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""

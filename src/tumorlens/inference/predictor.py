@@ -1,0 +1,118 @@
+"""From slices to answers: the one predictor of the command line, Python, the web and evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from tumorlens.bundle import Bundle
+from tumorlens.inference.engine import Engine
+from tumorlens.inference.result import Prediction
+from tumorlens.io.slice import Slice
+from tumorlens.preprocess import standardise, to_input
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the network gives for N images.
+
+    Attributes:
+        logits: float32 (N, classes).
+        probabilities: float64 (N, classes), calibrated where the bundle is.
+        embedding: float32 (N, D).
+        activation: float32 (N, h, w, classes), or None when the network has no map.
+    """
+
+    logits: np.ndarray
+    probabilities: np.ndarray
+    embedding: np.ndarray
+    activation: np.ndarray | None
+
+
+class Predictor:
+    """Answers questions with one bundle.
+
+    Args:
+        bundle: from :func:`tumorlens.bundle.load`.
+        threads: for one call of the network; 0 lets the runtime choose.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle = bundle
+        self.labels = bundle.info.labels
+        self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
+        self._engine = Engine(bundle.model, threads)
+
+    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Outputs:
+        """The network's outputs for standardised images, uint8 (N, S, S)."""
+        parts = []
+        for start in range(0, len(images), _BATCH):
+            parts.append(self._run_batch(np.asarray(images[start : start + _BATCH])))
+            if progress:
+                progress(min(start + _BATCH, len(images)), len(images))
+        if not parts:
+            size = self.bundle.info.recipe.size
+            empty = self._run_batch(np.zeros((1, size, size), np.uint8))
+            parts = [{name: value[:0] for name, value in empty.items()}]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Outputs(
+            logits=joined["logits"],
+            probabilities=self._probabilities(joined["logits"]),
+            embedding=joined["embedding"],
+            activation=joined.get("cam"),
+        )
+
+    def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
+        """Answers for slices, in their order, a batch at a time."""
+        stream = iter(slices)
+        while batch := list(islice(stream, _BATCH)):
+            yield from self._predict_batch(batch)
+
+    def _predict_batch(self, batch: Sequence[Slice]) -> list[Prediction]:
+        begun = time.perf_counter()
+        images = np.stack([standardise(item.pixels, self.bundle.info.recipe) for item in batch])
+        outputs = self.run(images)
+        each = round((time.perf_counter() - begun) * 1000 / len(batch), 3)
+        answers = []
+        for index, item in enumerate(batch):
+            best = int(outputs.probabilities[index].argmax())
+            probabilities = dict(zip(self.labels, map(float, outputs.probabilities[index]), strict=True))
+            answers.append(
+                Prediction(
+                    id=item.id,
+                    path=item.path,
+                    frame=item.frame,
+                    predicted=self.labels[best],
+                    probabilities=probabilities,
+                    model=self.identity,
+                    ms=each,
+                    embedding=outputs.embedding[index],
+                    activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
+                    image=images[index],
+                )
+            )
+        return answers
+
+    def _run_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        count = len(images)
+        if not self.bundle.info.flip_average:
+            return self._engine.run(to_input(images))
+        # One call for the slices and their mirror images; averaging logits keeps the map exact.
+        both = self._engine.run(to_input(np.concatenate([images, images[:, :, ::-1]])))
+        result = {name: (value[:count] + value[count:]) / 2 for name, value in both.items() if name != "cam"}
+        if "cam" in both:
+            result["cam"] = (both["cam"][:count] + both["cam"][count:, :, ::-1]) / 2
+        return result
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
+        temperature = float((self.bundle.info.calibration or {}).get("temperature", 1.0))
+        scaled = logits.astype(np.float64) / temperature
+        scaled -= scaled.max(axis=1, keepdims=True) if len(scaled) else 0
+        odds = np.exp(scaled)
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))

@@ -1,0 +1,121 @@
+"""What an answer holds; ``as_dict`` is the contract's JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tumorlens.errors import TumorLensError
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one slice.
+
+    Attributes:
+        id: ``path`` or ``path#frame``.
+        path: the file.
+        frame: index in a multi-frame file, or None.
+        predicted: the most probable class; None when the answer is refused.
+        probabilities: class → probability.
+        set: the classes of the conformal set, or None while the model has none.
+        verdict: ``accepted``, ``uncertain``, ``not_brain_mri``, or None while the model has no thresholds.
+        reason: why, in words, or None.
+        map: where the activation map was written, or None.
+        model: ``{"name", "version", "sha256"}``.
+        ms: time for this slice in milliseconds, from decoded pixels to the answer.
+        embedding: float32 (D,).
+        activation: float32 (h, w), activation of the predicted class at each position, in logits; None when the network
+            has no map.
+        image: uint8 (S, S), what the network saw.
+    """
+
+    id: str
+    path: str
+    frame: int | None
+    predicted: str | None
+    probabilities: dict[str, float]
+    model: dict[str, str]
+    ms: float
+    set: tuple[str, ...] | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    map: str | None = None
+    embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
+    activation: np.ndarray | None = field(default=None, repr=False)
+    image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's entry for a slice."""
+        return {
+            "id": self.id,
+            "path": self.path,
+            "frame": self.frame,
+            "predicted": self.predicted,
+            "probabilities": self.probabilities,
+            "set": None if self.set is None else list(self.set),
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "map": self.map,
+            "model": self.model,
+            "ms": self.ms,
+        }
+
+
+@dataclass(frozen=True)
+class SeriesPrediction:
+    """The answer for a volume or multi-frame file: the mean of its slices' probabilities.
+
+    Attributes:
+        path: the file.
+        slices: ids of the slices it stands on.
+        predicted: the most probable class.
+        probabilities: class → mean probability.
+        model: ``{"name", "version", "sha256"}``.
+    """
+
+    path: str
+    slices: tuple[str, ...]
+    predicted: str
+    probabilities: dict[str, float]
+    model: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's entry for a series."""
+        return {
+            "id": self.path,
+            "path": self.path,
+            "frame": None,
+            "series": True,
+            "slices": list(self.slices),
+            "predicted": self.predicted,
+            "probabilities": self.probabilities,
+            "set": None,
+            "verdict": None,
+            "reason": None,
+            "map": None,
+            "model": self.model,
+            "ms": None,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be used.
+
+    Attributes:
+        path: the file as it was named.
+        error: why.
+    """
+
+    path: str
+    error: TumorLensError
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract's entry for an unusable input."""
+        return {"path": self.path, "error": self.error.as_dict()}
+
+
+Answer = Prediction | SeriesPrediction | Failure

@@ -1,0 +1,47 @@
+"""``compact``: a small residual network ending in global average pooling and one linear layer.
+
+One forward pass gives probabilities, an embedding and an exact class-activation map. Pre-activation residual blocks
+(He et al., "Identity mappings in deep residual networks", ECCV 2016) keep depth harmless where ``plain`` suffers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tumorlens.config import ModelSettings
+from tumorlens.models.head import assemble, pooled_head
+from tumorlens.models.keras_setup import import_keras
+
+_STAGES = 4
+
+
+def build(settings: ModelSettings, size: int, classes: int) -> Any:
+    """A Keras model from float32 (N, size, size, 1) to logits, probabilities, embedding and map (N, size/16, size/16, classes).
+
+    Four stages of ``depth`` residual blocks with ``width · (1, 2, 4, 8)`` filters at 1/2, 1/4, 1/8 and 1/16 of the size.
+    """
+    layers = import_keras().layers
+    image = import_keras().Input((size, size, 1), name="image")
+    x = layers.Conv2D(settings.width, 5, strides=2, padding="same", use_bias=False, name="stem")(image)
+    for stage in range(_STAGES):
+        for block in range(settings.depth):
+            stride = 2 if stage > 0 and block == 0 else 1
+            x = _block(x, settings.width * 2**stage, stride, f"s{stage + 1}b{block + 1}")
+    x = layers.BatchNormalization(name="last_norm")(x)
+    x = layers.ReLU(name="last_relu")(x)
+    return assemble(image, pooled_head(x, classes, settings.dropout), "compact")
+
+
+def _block(x: Any, filters: int, stride: int, name: str) -> Any:
+    layers = import_keras().layers
+    y = layers.BatchNormalization(name=f"{name}_norm1")(x)
+    y = layers.ReLU(name=f"{name}_relu1")(y)
+    if stride > 1 or x.shape[-1] != filters:
+        # Average pooling before a 1×1 convolution looks at every pixel; a strided 1×1 would drop three in four.
+        skip = layers.AveragePooling2D(stride, name=f"{name}_pool")(y) if stride > 1 else y
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_skip")(skip)
+    y = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False, name=f"{name}_conv1")(y)
+    y = layers.BatchNormalization(name=f"{name}_norm2")(y)
+    y = layers.ReLU(name=f"{name}_relu2")(y)
+    y = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
+    return layers.Add(name=f"{name}_add")([x, y])

@@ -1,0 +1,1 @@
+"""Fitting a network, and everything that makes it repeatable, resumable and deployable."""

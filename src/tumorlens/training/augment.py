@@ -1,0 +1,83 @@
+"""Random changes of training images: parameters are drawn apart from the pure function that applies them.
+
+One affine warp (rotation, zoom, shift, shear and flips composed) and one lookup table (gamma, contrast, brightness) per
+image, so that each pixel is interpolated once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tumorlens.config import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What will be done to each of N images.
+
+    Attributes:
+        matrices: float64 (N, 2, 3), from a result's (x, y) to the source's, relative to the image centre, in image sizes.
+        tables: uint8 (N, 256), new grey value of each old one.
+    """
+
+    matrices: np.ndarray
+    tables: np.ndarray
+
+
+def draw(rng: np.random.Generator, count: int, settings: AugmentSettings) -> Parameters:
+    """Random parameters for ``count`` images.
+
+    Args:
+        rng: the only source of chance.
+        count: how many images.
+        settings: how far each change may go.
+    """
+    spread = rng.uniform(-1.0, 1.0, (count, 8))
+    flips = rng.random((count, 2)) < 0.5
+    angle = np.deg2rad(settings.rotation) * spread[:, 0]
+    zoom = 1 + settings.zoom * spread[:, 1]
+    shear = np.deg2rad(settings.shear) * spread[:, 2]
+    x_sign = np.where(flips[:, 0] & settings.horizontal_flip, -1.0, 1.0)
+    y_sign = np.where(flips[:, 1] & settings.vertical_flip, -1.0, 1.0)
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+    matrices = np.empty((count, 2, 3))
+    matrices[:, 0, 0] = x_sign * cosine
+    matrices[:, 0, 1] = x_sign * (cosine * np.tan(shear) - sine)
+    matrices[:, 1, 0] = y_sign * sine
+    matrices[:, 1, 1] = y_sign * (sine * np.tan(shear) + cosine)
+    matrices[:, :, 2] = settings.shift * spread[:, 3:5]
+
+    grey = np.linspace(0, 1, 256)[np.newaxis]
+    # Drawn on a logarithmic scale: as often darker as brighter.
+    gamma = np.exp(np.log1p(settings.gamma) * spread[:, 5:6])
+    gain = 1 + settings.contrast * spread[:, 6:7]
+    curve = np.where(grey > 0, grey**gamma, 0) * gain + settings.brightness * spread[:, 7:8]
+    # The air around the head stays black: real air is, whatever the scanner's window.
+    curve *= np.minimum(grey * 16, 1)
+    return Parameters(matrices, np.clip(np.rint(curve * 255), 0, 255).astype(np.uint8))
+
+
+def apply(images: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """The images changed as the parameters say; a pure function.
+
+    Args:
+        images: uint8 (N, S, S).
+        parameters: of the same N.
+
+    Returns:
+        uint8 (N, S, S).
+    """
+    size = images.shape[1]
+    centre = (size - 1) / 2
+    result = np.empty(images.shape, np.uint8)
+    for index, (image, matrix, table) in enumerate(zip(images, parameters.matrices, parameters.tables, strict=True)):
+        linear = matrix[:, :2]
+        offset = centre + matrix[:, 2] * size - linear @ (centre, centre)
+        affine = np.column_stack([linear, offset])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpAffine(np.ascontiguousarray(image), affine, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        cv2.LUT(warped, table, dst=result[index])
+    return result

@@ -1,0 +1,70 @@
+"""Batches of an epoch, made ahead in a thread. What a batch holds depends only on (seed, epoch, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from tumorlens.config import AugmentSettings
+from tumorlens.preprocess import to_input
+from tumorlens.training import augment
+
+# Streams of chance that must not meet: each draws from its own generator.
+_SHUFFLE, _AUGMENT = 1, 2
+_AHEAD = 3
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """The training images as batches.
+
+    Attributes:
+        images: uint8 (N, S, S), in memory or memory-mapped.
+        targets: one-hot float32 (N, classes).
+        weights: float32 (N,), how much each image counts.
+        size: images per batch; the last, smaller batch of an epoch is left out (its images come in another epoch).
+        settings: augmentation.
+        seed: of the run.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    size: int
+    settings: AugmentSettings
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return max(1, len(self.images) // self.size)
+
+    def make(self, epoch: int, step: int) -> Batch:
+        """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,)."""
+        order = np.random.default_rng([self.seed, _SHUFFLE, epoch]).permutation(len(self.images))
+        chosen = order[step * self.size : (step + 1) * self.size]
+        # Sorted, so that a memory map is read forwards; the order inside a batch does not matter.
+        chosen.sort()
+        images = np.asarray(self.images[chosen])
+        if self.settings.enabled:
+            rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
+            images = augment.apply(images, augment.draw(rng, len(images), self.settings))
+        return to_input(images), self.targets[chosen], self.weights[chosen]
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch`` from step ``first`` on, made a few steps ahead in a thread."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
+            waiting = [pool.submit(self.make, epoch, step) for step in range(first, min(first + _AHEAD, self.steps))]
+            try:
+                for step in range(first, self.steps):
+                    if step + _AHEAD < self.steps:
+                        waiting.append(pool.submit(self.make, epoch, step + _AHEAD))
+                    yield waiting.pop(0).result()
+            finally:
+                for future in waiting:
+                    future.cancel()
