@@ -94,3 +94,8 @@ def encode(info: BundleInfo) -> bytes:
 def sha256(content: bytes) -> str:
     """SHA-256 as lower-case hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def slice_hash(digest: str, frame: int | None) -> str:
+    """The name of a slice in a bundle's ``predictions.csv``: 16 hex digits over its file's SHA-256 and its frame."""
+    return hashlib.sha256(f"{digest}#{frame}".encode()).hexdigest()[:16]

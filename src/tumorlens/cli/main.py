@@ -1,0 +1,103 @@
+"""``tumorlens``: finds the command, runs it, and turns every error into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from tumorlens import __version__
+from tumorlens.errors import TumorLensError
+
+# Command → one line of help. Each lives in a module of the same name, imported only when it is used.
+COMMANDS = {
+    "train": "audit, split, train, evaluate, explain, report: the whole pipeline",
+    "evaluate": "score a model on labelled data",
+    "predict": "name the tumour in files, folders and volumes",
+    "split": "divide a data set so that no patient leaks",
+    "phantom": "write the synthetic data set with masks",
+    "info": "show what a model is",
+    "config": "print the complete default settings with comments",
+}
+_EPILOG = "Research use only, not a medical device."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 done with findings, 2 usage, 3 no usable input, 4 internal."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = bool({"-v", "--verbose"} & set(given))
+    try:
+        parsed = _parser(given).parse_args(given)
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+        return code
+    except TumorLensError as error:
+        if verbose and error.__cause__ is not None:
+            _say(f"cause: {error.__cause__!r}")
+        _say(f"error: {error.message}")
+        if error.hint:
+            _say(f"hint: {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain again while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        from tumorlens.errors import EnvironmentFailure
+        from tumorlens.io.atomic import writing
+
+        try:
+            with writing(error.filename or "a file"):
+                raise
+        except EnvironmentFailure as known:
+            _say(f"error: {known.message}\nhint: {known.hint}")
+            return known.exit_code
+        except OSError:
+            return _internal(error, verbose)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
+        return _internal(error, verbose)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def _internal(error: Exception, verbose: bool) -> int:
+    if verbose:
+        import traceback
+
+        _say("".join(traceback.format_exception(error)).rstrip())
+    _say(f"error: something unexpected happened: {type(error).__name__}: {error}")
+    _say("hint: this is a fault in tumorlens; please report it with the output of the same command and -v")
+    return 4
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tumorlens",
+        description="Train, judge and use a CNN that names the tumour in a brain-MRI slice.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tumorlens {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    wanted = next((word for word in given if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False)
+        if name == wanted:
+            module = importlib.import_module(f"tumorlens.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+            command.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")
+            command.add_argument("-q", "--quiet", action="store_true", help="say nothing but results and errors")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(f"tumorlens: {text}" if text.startswith("error:") else text, file=sys.stderr)

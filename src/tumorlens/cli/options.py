@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from tumorlens import config
+from tumorlens.config import Settings
+
+
+def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
+    """DATA."""
+    command.add_argument(
+        "data",
+        nargs="+" if many else None,
+        metavar="DATA",
+        help="folder of class folders, .zip, manifest .csv, .npz, .mat folder, DICOM or NIfTI tree, "
+        "kaggle:owner/name, phantom[:N], LABEL=PATH, mask:LABEL=PATH",
+    )
+
+
+def add_columns(command: argparse.ArgumentParser) -> None:
+    """``--fold-column``, ``--test-fold``, ``--group-column``."""
+    group = command.add_argument_group("folds and groups that the data set brings")
+    group.add_argument("--fold-column", metavar="NAME", help="manifest column with the folds")
+    group.add_argument("--test-fold", metavar="K", help="the fold to test on")
+    group.add_argument("--group-column", metavar="NAME", help="manifest column that must never cross a split")
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """``--config``, ``--set``, ``--seed``."""
+    command.add_argument("--config", metavar="FILE.toml", help="settings; see tumorlens config")
+    command.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting; repeatable")
+    command.add_argument("--seed", type=int, metavar="N", help="the one seed behind every random choice")
+
+
+def settings_of(arguments: argparse.Namespace, **direct: Any) -> Settings:
+    """The settings that the options ask for: file, then ``--set``, then the command's own options."""
+    overrides = list(getattr(arguments, "overrides", []))
+    own = {
+        "seed": getattr(arguments, "seed", None),
+        "data.fold_column": getattr(arguments, "fold_column", None),
+        "data.test_fold": getattr(arguments, "test_fold", None),
+        "data.group_column": getattr(arguments, "group_column", None),
+        **direct,
+    }
+    overrides += [f"{key}={json.dumps(value)}" for key, value in own.items() if value is not None]
+    return config.load(getattr(arguments, "config", None), overrides)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

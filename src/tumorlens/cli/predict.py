@@ -1,0 +1,105 @@
+"""``tumorlens predict``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+from tumorlens.inference import Failure, Prediction
+from tumorlens.inference.result import Answer
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    command.add_argument("input", nargs="+", metavar="INPUT", help="file, folder, archive or volume; - reads a list from stdin")
+    command.add_argument("--model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name")
+    command.add_argument("--format", choices=list(_WRITERS), default="table", help="of the answers on stdout (default: table)")
+    command.add_argument("--maps", metavar="DIR", help="write where the model looked, one PNG per slice")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer. Exit code 1 when some inputs could not be used, 3 when none could."""
+    from tumorlens.pipeline.model import load
+
+    model = load(arguments.model)
+    counted = {"used": 0, "failed": 0}
+
+    def answers() -> Iterator[Answer]:
+        for answer in model.predict_paths(_inputs(arguments.input), map_folder=arguments.maps):
+            counted["failed" if isinstance(answer, Failure) else "used"] += 1
+            if isinstance(answer, Failure) and not arguments.quiet:
+                hint = f" ({answer.error.hint})" if answer.error.hint else ""
+                sys.stderr.write(f"{answer.path}: {answer.error.message}{hint}\n")
+            yield answer
+
+    _WRITERS[arguments.format](answers(), model.labels, sys.stdout)
+    if not counted["used"]:
+        return 3
+    return 1 if counted["failed"] else 0
+
+
+def _inputs(named: list[str]) -> Iterator[str]:
+    for item in named:
+        if item != "-":
+            yield item
+            continue
+        for line in sys.stdin:
+            if line.strip():
+                yield line.rstrip("\r\n")
+
+
+def _json(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
+    # Written as it comes, so that a long list needs no memory and still is one document.
+    separator = "["
+    for answer in answers:
+        out.write(separator + "\n" + _indented(answer.as_dict()))
+        separator = ","
+    out.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def _indented(entry: dict[str, Any]) -> str:
+    return "  " + json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
+
+
+def _jsonl(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
+    for answer in answers:
+        out.write(json.dumps(answer.as_dict(), ensure_ascii=False, allow_nan=False) + "\n")
+        out.flush()
+
+
+def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", "path", "frame", "series", "predicted", *(f"p_{name}" for name in labels), "verdict", "error"])
+    for answer in answers:
+        if isinstance(answer, Failure):
+            writer.writerow(["", answer.path, "", "", "", *("" for _ in labels), "", answer.error.code])
+            continue
+        entry = answer.as_dict()
+        chances = [repr(answer.probabilities[name]) for name in labels]
+        series = "" if isinstance(answer, Prediction) else "true"
+        frame = "" if entry["frame"] is None else entry["frame"]
+        writer.writerow([entry["id"], entry["path"], frame, series, answer.predicted, *chances, entry["verdict"] or "", ""])
+
+
+def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
+    width = max(9, *(len(name) for name in labels))
+    out.write("  ".join([f"{'predicted':{width}}", *(f"{name:>{max(6, len(name))}}" for name in labels), "slice"]) + "\n")
+    for answer in answers:
+        if isinstance(answer, Failure):
+            out.write(f"{'–':{width}}  " + "  ".join(f"{'–':>{max(6, len(name))}}" for name in labels) + f"  {answer.path}\n")
+            continue
+        chances = [f"{answer.probabilities[name]:>{max(6, len(name))}.1%}" for name in labels]
+        where = answer.id if isinstance(answer, Prediction) else f"{answer.path} (all {len(answer.slices)} slices)"
+        out.write("  ".join([f"{answer.predicted:{width}}", *chances, where]) + "\n")
+
+
+_WRITERS: dict[str, Callable[[Iterable[Answer], tuple[str, ...], TextIO], None]] = {
+    "table": _table,
+    "json": _json,
+    "jsonl": _jsonl,
+    "csv": _csv,
+}

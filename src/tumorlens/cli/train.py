@@ -1,0 +1,53 @@
+"""``tumorlens train``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tumorlens.cli.options import add_columns, add_settings, settings_of
+from tumorlens.cli.show import reporter
+from tumorlens.errors import UsageError
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    command.add_argument("data", nargs="*", metavar="DATA", help="one or more data sets; see docs/reference/data.md")
+    command.add_argument("--resume", metavar="RUN", help="continue a stopped or killed run")
+    command.add_argument("--out", metavar="DIR", help="run folder (default: runs/<time>-<name>)")
+    command.add_argument("--name", metavar="NAME", help="of the run and its model")
+    command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
+    command.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
+    add_settings(command)
+    add_columns(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, or continue."""
+    if bool(arguments.data) == bool(arguments.resume):
+        raise UsageError(
+            "found both DATA and --resume" if arguments.data else "found neither DATA nor --resume",
+            hint="tumorlens train DATA starts a run; tumorlens train --resume RUN continues one",
+        )
+    tell = reporter(quiet=arguments.quiet)
+    if arguments.resume:
+        changed = [arguments.config, arguments.overrides, arguments.model, arguments.epochs, arguments.seed, arguments.device]
+        if any(changed):
+            raise UsageError("a resumed run keeps its settings", hint="give --resume RUN alone, or start a new run")
+        from tumorlens.pipeline.training import resume
+
+        result = resume(arguments.resume, reporter=tell)
+    else:
+        direct = {"model.name": arguments.model, "train.epochs": arguments.epochs, "train.device": arguments.device}
+        settings = settings_of(arguments, **direct)
+        from tumorlens.pipeline.training import train
+
+        result = train(arguments.data, settings=settings, out=arguments.out, name=arguments.name, reporter=tell)
+    from tumorlens.report.summary import summary_text
+
+    lines = [summary_text(result.metrics), "", f"run     {result.folder}", f"model   {result.bundle}"]
+    if result.report:
+        lines.append(f"report  {result.report}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0

@@ -1,0 +1,108 @@
+"""From one file to its rows: one per frame, with what the file's header knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tumorlens import io
+from tumorlens.data.manifest import Row, Skipped, skip
+from tumorlens.errors import InputError
+from tumorlens.io.inspecting import Header
+from tumorlens.io.sniff import IMAGE_EXTENSIONS, VOLUME_EXTENSIONS
+
+# One picture per file, always: not opened here, so that a folder of a hundred thousand is listed in seconds.
+# One that cannot be read is found when it is standardised.
+_PLAIN = tuple(end for end in IMAGE_EXTENSIONS if end not in (".gif", ".tif", ".tiff", ".webp"))
+# Plainly no images: said so without opening them.
+_NEVER_TEXT = (
+    ".csv .tsv .txt .md .rst .json .jsonl .xml .html .htm .pdf .doc .docx .xls .xlsx .ppt .pptx .py .ipynb .m .r .yaml "
+    ".yml .toml .ini .log .zip .gz .tar .7z .rar .h5 .keras .onnx .pkl .npy .npz .mp4 .avi .exe .dll .sh .bat"
+)
+_NEVER = frozenset(_NEVER_TEXT.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that is to become rows, and what is known about it from outside.
+
+    Attributes beyond those of :class:`~tumorlens.data.manifest.Row`:
+        suffix: its extension, in lower case.
+        folder: the patient as the folder around it says, used when neither the data set nor the file names one.
+        series: what to call the patient of a multi-frame file when nothing else does.
+    """
+
+    path: str
+    suffix: str
+    label: str = ""
+    patient: str = ""
+    group: str = ""
+    source: str = ""
+    split: str = ""
+    fold: str = ""
+    mask: str = ""
+    id: str = ""
+    frame: int | None = None
+    folder: str = ""
+    series: str = ""
+
+
+def is_volume(suffix: str) -> bool:
+    """Whether a file with this extension is a scan rather than a picture (DICOM, NIfTI, MATLAB)."""
+    return suffix in VOLUME_EXTENSIONS
+
+
+def is_picture(suffix: str) -> bool:
+    """Whether a file with this extension is an ordinary picture."""
+    return suffix in IMAGE_EXTENSIONS
+
+
+def is_never(suffix: str) -> bool:
+    """Whether a file with this extension is no image at all."""
+    return suffix in _NEVER
+
+
+def has_image_name(suffix: str) -> bool:
+    """Whether the extension says "image"; DICOM files often have none, so others are worth a look inside."""
+    return is_picture(suffix) or is_volume(suffix)
+
+
+def rows(wanted: Wanted) -> tuple[list[Row], list[Skipped]]:
+    """The rows of one file, or why there are none.
+
+    Raises:
+        MissingExtraError: when the format needs a package that is not installed.
+    """
+    if is_never(wanted.suffix):
+        return [], [Skipped(wanted.path, "not_an_image", f"{wanted.path} is a {wanted.suffix} file, not an image")]
+    if wanted.suffix in _PLAIN:
+        return [_row(wanted, wanted.frame, Header("", None))], []
+    try:
+        header = io.inspect(wanted.path)
+    except InputError as error:
+        return [], [skip(wanted.path, error)]
+    if header.frames is None or wanted.frame is not None:
+        if wanted.frame is not None and wanted.frame >= (header.frames or 1):
+            reason = f"{wanted.path} has no frame {wanted.frame}"
+            return [], [Skipped(wanted.path, "not_found", reason)]
+        return [_row(wanted, wanted.frame, header)], []
+    return [_row(wanted, frame, header) for frame in range(header.frames)], []
+
+
+def _row(wanted: Wanted, frame: int | None, header: Header) -> Row:
+    name = wanted.id
+    if name and frame is not None and wanted.frame is None:
+        name = f"{name}#{frame}"
+    # All frames of one file come from one patient, whether or not it says which.
+    patient = wanted.patient or header.patient or wanted.folder or (wanted.series if header.frames is not None else "")
+    return Row(
+        path=wanted.path,
+        frame=frame,
+        label=wanted.label or header.label,
+        patient=patient,
+        group=wanted.group,
+        source=wanted.source,
+        split=wanted.split,
+        fold=wanted.fold,
+        mask=wanted.mask or header.mask,
+        id=name,
+    )

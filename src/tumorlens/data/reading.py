@@ -1,0 +1,177 @@
+"""Everything that DATA can be, in one function."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tumorlens.data.listed import read_listed
+from tumorlens.data.manifest import Manifest, join
+from tumorlens.data.specs import Spec, parse
+from tumorlens.data.tables import columns_of
+from tumorlens.data.trees import read_tree
+from tumorlens.errors import DataError, InputError
+from tumorlens.labels import canonical
+
+Progress = Callable[[int, int], None]
+OneOrMany = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def read(
+    specs: OneOrMany,
+    *,
+    min_mask_pixels: int = 200,
+    group_column: str = "",
+    fold_column: str = "",
+    progress: Progress | None = None,
+) -> Manifest:
+    """Read one or several data sets as one manifest.
+
+    Pictures are listed without being opened (one that cannot be read is found when it is standardised); of volumes
+    and multi-frame files the header is read.
+
+    Args:
+        specs: folder, ``.zip``, manifest ``.csv``, ``.npz``, ``.mat``, DICOM or NIfTI file or tree,
+            ``kaggle:owner/name[/versions/N]``, ``phantom[:N]``, ``LABEL=PATH``, ``mask:LABEL=PATH``.
+        min_mask_pixels: for ``mask:``: how many mask pixels make a slice a tumour slice.
+        group_column: the column of a manifest ``.csv`` that must not cross a split.
+        fold_column: the column of a manifest ``.csv`` that holds its own folds.
+        progress: called with (files done, files in all) of the data set being read.
+
+    Returns:
+        Rows in natural order per data set, what was skipped and why, and notes (renamed classes, …).
+
+    Raises:
+        DataError: ``not_found``, ``empty``, ``no_column``, ``duplicate_id``, …
+        MissingExtraError: when a format needs a package that is not installed.
+    """
+    parsed = [parse(spec) for spec in _as_list(specs)]
+    if not parsed:
+        raise DataError("no data set was named", hint="name a folder, for example: data/", code="empty")
+    _check_columns(parsed, group_column, fold_column)
+    taken: Counter[str] = Counter()
+    manifests: list[Manifest] = []
+    for spec in parsed:
+        taken[spec.source] += 1
+        source = spec.source if taken[spec.source] == 1 else f"{spec.source}-{taken[spec.source]}"
+        try:
+            manifest = _read_one(spec, source, min_mask_pixels, group_column, fold_column, progress)
+        except InputError as error:
+            raise DataError(error.message, hint=error.hint, code=error.code) from error
+        manifests.append(_labelled(manifest, spec))
+    return join(_apart(manifests))
+
+
+def _read_one(
+    spec: Spec, source: str, min_mask_pixels: int, group_column: str, fold_column: str, progress: Progress | None
+) -> Manifest:
+    if spec.kind == "kaggle":
+        from tumorlens.data.kaggle import read_kaggle
+
+        return read_kaggle(spec.path, source, label=spec.label, progress=progress)
+    if spec.kind == "phantom":
+        from tumorlens.data.phantoms import read_phantom
+
+        return read_phantom(spec.path, progress=progress)
+    if not os.path.exists(spec.path):
+        raise _not_found(spec)
+    if spec.kind == "mask":
+        from tumorlens.data.masked import read_masked
+
+        return read_masked(spec.path, source, spec.label, min_mask_pixels, progress=progress)
+    lower = spec.path.lower()
+    if os.path.isdir(spec.path) or lower.endswith(".zip"):
+        return read_tree(spec.path, source, label=spec.label, progress=progress)
+    if lower.endswith((".csv", ".tsv")):
+        manifest = read_listed(
+            spec.path,
+            source,
+            group_column=group_column if has_column(spec.path, group_column) else "",
+            fold_column=fold_column if has_column(spec.path, fold_column) else "",
+        )
+        return manifest if not spec.label else manifest.with_rows(replace(r, label=spec.label) for r in manifest)
+    if lower.endswith(".npz"):
+        from tumorlens.data.medmnist import read_npz
+
+        return read_npz(spec.path, source, label=spec.label)
+    from tumorlens.data.single import read_file
+
+    return read_file(spec.path, source, label=spec.label)
+
+
+def has_column(path: str, name: str) -> bool:
+    """Whether a table has a column of that name, in any case."""
+    return bool(name) and name.strip().lower() in {column.lower() for column in columns_of(path)}
+
+
+def _as_list(specs: OneOrMany) -> list[str]:
+    if isinstance(specs, (str, os.PathLike)):
+        return [os.fspath(specs)]
+    return [os.fspath(spec) for spec in specs]
+
+
+def _check_columns(specs: Sequence[Spec], *names: str) -> None:
+    """A column named by the user must be in at least one of the tables; the others need not have it."""
+    for name in filter(None, names):
+        tables = [spec.path for spec in specs if spec.path.lower().endswith((".csv", ".tsv"))]
+        tables = [path for path in tables if os.path.isfile(path)]
+        if any(has_column(path, name) for path in tables):
+            continue
+        there = "; ".join(f"{path} has the columns {', '.join(columns_of(path))}" for path in tables)
+        raise DataError(
+            f"no data set has a column {name!r}",
+            hint=there or "only a manifest .csv has columns: give one, or leave the option out",
+            code="no_column",
+        )
+
+
+def _not_found(spec: Spec) -> DataError:
+    folder, name = os.path.split(spec.path.rstrip("/\\"))
+    try:
+        close = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
+    except OSError:
+        close = []
+    hint = f"did you mean {os.path.join(folder, close[0])}?" if close else "check the spelling and the working folder"
+    return DataError(f"{spec.path} does not exist", hint=hint, code="not_found")
+
+
+def _labelled(manifest: Manifest, spec: Spec) -> Manifest:
+    """Report renamed classes; refuse a data set without a single usable slice."""
+    if not manifest.rows:
+        first = manifest.skipped[0] if manifest.skipped else None
+        found = f"none of its {len(manifest.skipped)} files can be used" if first else "it holds no files"
+        raise DataError(
+            f"no image in {spec.text}: {found}" + (f"; the first: {first.reason}" if first else ""),
+            hint="expected a folder per class with images, for example glioma/ and no_tumor/",
+            code="empty",
+        )
+    rows = []
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in manifest.rows:
+        label = canonical(row.label) if row.label else ""
+        counts[row.label, label] += 1
+        rows.append(row if label == row.label else replace(row, label=label))
+    notes = [
+        f"{old} → {new} ({count} image{'s' if count != 1 else ''})"
+        for (old, new), count in sorted(counts.items())
+        if old != new
+    ]
+    return replace(manifest, rows=tuple(rows), notes=(*manifest.notes, *notes))
+
+
+def _apart(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Data sets whose tables number their lines 1, 2, 3 … must not clash: such ids get the source in front."""
+    owners: Counter[str] = Counter()
+    for manifest in manifests:
+        owners.update(row.id for row in manifest.rows)
+    paths = Counter((row.path, row.frame) for manifest in manifests for row in manifest.rows)
+    return [
+        manifest.with_rows(
+            replace(row, id=f"{row.source}:{row.id}") if owners[row.id] > 1 and paths[row.path, row.frame] == 1 else row
+            for row in manifest.rows
+        )
+        for manifest in manifests
+    ]

@@ -1,0 +1,252 @@
+"""One row per slice: what is true, and what the network said. The only input of every metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.errors import DataError
+from tumorlens.io.atomic import write_text
+
+_HINT = "use the predictions.csv of a run folder, unchanged; tumorlens evaluate writes a fresh one"
+_PREFIX = "p_"
+_TEXT = ("id", "label", "patient", "source", "group", "split")
+_BOOLS: dict[str, bool | None] = {"": None, "true": True, "false": False}
+# float32 softmax sums to 1 within ~1e-6; text that was rounded by hand to three decimals is still let through.
+_SUM_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionTable:
+    """Predictions beside the truth, in the order in which they were made. Empty strings mean "not known".
+
+    Attributes:
+        names: class names in the order of the probabilities (that of the network's outputs).
+        ids: unique slice identifiers.
+        labels: the true class of each slice; empty when not known.
+        patients: patient identifiers, as the data set writes them.
+        groups: the unit that never crosses a split (patient, else duplicate cluster).
+        sources: name of the data set each slice came from.
+        splits: ``train``, ``val``, ``test`` or empty.
+        probabilities: float64 (N, K), rows sum to 1.
+        accepted: whether the rejection rule let the answer pass; None when it was not asked.
+        folds: the cross-validation fold, as text.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    patients: tuple[str, ...]
+    groups: tuple[str, ...]
+    sources: tuple[str, ...]
+    splits: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    accepted: tuple[bool | None, ...]
+    folds: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("names", "ids", "labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        probabilities = np.array(self.probabilities, dtype=np.float64)
+        probabilities.setflags(write=False)
+        object.__setattr__(self, "probabilities", probabilities)
+        self._check()
+
+    def _check(self) -> None:
+        n, k = len(self.ids), len(self.names)
+        if k < 2 or len(set(self.names)) != k:
+            raise DataError(f"found classes {list(self.names)}, expected two or more different ones", hint=_HINT)
+        if self.probabilities.shape != (n, k):
+            raise DataError(f"found probabilities of shape {self.probabilities.shape}, expected {(n, k)}", hint=_HINT)
+        for name in ("labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
+            if len(getattr(self, name)) != n:
+                raise DataError(f"found {len(getattr(self, name))} {name} for {n} ids", hint=_HINT)
+        wrong = _first_bad_row(self.probabilities)
+        if wrong is not None:
+            raise DataError(
+                f"the probabilities of {self.ids[wrong]!r} are {self.probabilities[wrong].tolist()}; "
+                "expected numbers from 0 to 1 that sum to 1",
+                hint=_HINT,
+            )
+
+    @classmethod
+    def build(
+        cls,
+        names: Sequence[str],
+        ids: Sequence[str],
+        labels: Sequence[str],
+        probabilities: NDArray[np.floating],
+        *,
+        patients: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        sources: Sequence[str] | None = None,
+        splits: Sequence[str] | None = None,
+        accepted: Sequence[bool | None] | None = None,
+        folds: Sequence[str] | None = None,
+    ) -> PredictionTable:
+        """A table with "not known" in the columns that are not given."""
+        blank = ("",) * len(ids)
+        return cls(
+            names=tuple(names),
+            ids=tuple(ids),
+            labels=tuple(labels),
+            patients=blank if patients is None else tuple(patients),
+            groups=blank if groups is None else tuple(groups),
+            sources=blank if sources is None else tuple(sources),
+            splits=blank if splits is None else tuple(splits),
+            probabilities=np.asarray(probabilities, dtype=np.float64),
+            accepted=(None,) * len(ids) if accepted is None else tuple(accepted),
+            folds=blank if folds is None else tuple(folds),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def predicted_codes(self) -> NDArray[np.int64]:
+        """Index of the likeliest class, int64 (N,); the first of equals."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """Name of the likeliest class of each slice."""
+        return tuple(self.names[code] for code in self.predicted_codes)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The top probability of each slice, float64 (N,)."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
+
+    def where(self, keep: str | Sequence[bool] | NDArray[np.bool_]) -> PredictionTable:
+        """The rows of one split (by its name), or those for which a mask (N,) is true."""
+        mask = np.array([s == keep for s in self.splits], bool) if isinstance(keep, str) else np.asarray(keep)
+        if mask.shape != (len(self),) or mask.dtype != np.bool_:
+            raise DataError(f"a mask needs {len(self)} true or false values, found {mask.dtype} {mask.shape}")
+        rows = np.flatnonzero(mask)
+        return PredictionTable(
+            names=self.names,
+            ids=tuple(self.ids[i] for i in rows),
+            labels=tuple(self.labels[i] for i in rows),
+            patients=tuple(self.patients[i] for i in rows),
+            groups=tuple(self.groups[i] for i in rows),
+            sources=tuple(self.sources[i] for i in rows),
+            splits=tuple(self.splits[i] for i in rows),
+            probabilities=self.probabilities[rows],
+            accepted=tuple(self.accepted[i] for i in rows),
+            folds=tuple(self.folds[i] for i in rows),
+        )
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold``.
+
+        Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
+        metric recomputes to the last digit.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*_TEXT, *(_PREFIX + name for name in self.names), "predicted", "accepted", "fold"])
+        columns = zip(
+            self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
+            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, strict=True,
+        )  # fmt: skip
+        for *known, probabilities, predicted, accepted, fold in columns:
+            verdict = "" if accepted is None else str(accepted).lower()
+            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold])
+        write_text(path, text.getvalue())
+
+    @classmethod
+    def read_csv(cls, path: str | os.PathLike[str]) -> PredictionTable:
+        """Read what :meth:`write_csv` wrote; columns other than ``id``, ``label`` and ``p_<class>`` may be missing.
+
+        Raises:
+            DataError: for a file that is not such a table; the message says which line and column.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read the predictions {path}: {error}", hint=_HINT) from None
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            return _parse(str(path), header, [(reader.line_num, row) for row in reader if row])
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: {error}", hint=_HINT) from None
+
+
+def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> PredictionTable:
+    names = tuple(column.removeprefix(_PREFIX) for column in header if column.startswith(_PREFIX))
+    missing = [column for column in ("id", "label") if column not in header]
+    if missing or len(names) < 2:
+        what = f"no column {missing[0]!r}" if missing else f"{len(names)} columns p_<class>, expected two or more"
+        raise DataError(f"{path}, line 1: found {what}", hint=_HINT)
+    if len(set(header)) != len(header):
+        twice = next(column for column in header if header.count(column) > 1)
+        raise DataError(f"{path}, line 1: column {twice!r} appears more than once", hint=_HINT)
+
+    position = {column: i for i, column in enumerate(header)}
+    first = position[_PREFIX + names[0]]
+    if [position[_PREFIX + name] for name in names] != list(range(first, first + len(names))):
+        raise DataError(f"{path}, line 1: the p_<class> columns must stand side by side", hint=_HINT)
+    text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold")}
+    probabilities = np.empty((len(lines), len(names)), dtype=np.float64)
+    accepted: list[bool | None] = []
+    for row, (line, fields) in enumerate(lines):
+        if len(fields) != len(header):
+            raise DataError(f"{path}, line {line}: found {len(fields)} fields, expected {len(header)}", hint=_HINT)
+        for column, values in text.items():
+            values.append(fields[position[column]] if column in position else "")
+        for k, name in enumerate(names):
+            probabilities[row, k] = _number(fields[first + k], f"{path}, line {line}, column {_PREFIX}{name}")
+        verdict = fields[position["accepted"]].strip().lower() if "accepted" in position else ""
+        if verdict not in _BOOLS:
+            raise DataError(f"{path}, line {line}, column accepted: found {verdict!r}, not true or false", hint=_HINT)
+        accepted.append(_BOOLS[verdict])
+
+    wrong = _first_bad_row(probabilities)
+    if wrong is not None:
+        where = f"{path}, line {lines[wrong][0]}, columns {_PREFIX}*"
+        found = probabilities[wrong].tolist()
+        raise DataError(f"{where}: found {found}, expected numbers from 0 to 1 that sum to 1", hint=_HINT)
+    if "predicted" in position:
+        for (line, fields), code in zip(lines, probabilities.argmax(axis=1), strict=True):
+            if fields[position["predicted"]] != names[code]:
+                raise DataError(
+                    f"{path}, line {line}, column predicted: found {fields[position['predicted']]!r}, "
+                    f"but the highest probability is that of {names[code]!r}",
+                    hint=_HINT,
+                )
+    return PredictionTable(
+        names=names,
+        ids=tuple(text["id"]),
+        labels=tuple(text["label"]),
+        patients=tuple(text["patient"]),
+        groups=tuple(text["group"]),
+        sources=tuple(text["source"]),
+        splits=tuple(text["split"]),
+        probabilities=probabilities,
+        accepted=tuple(accepted),
+        folds=tuple(text["fold"]),
+    )
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{where}: found {text!r}, expected a number from 0 to 1", hint=_HINT) from None
+
+
+def _first_bad_row(probabilities: NDArray[np.float64]) -> int | None:
+    """The first row that holds something other than probabilities, if any."""
+    with np.errstate(invalid="ignore"):
+        fine = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
+        fine &= np.abs(probabilities.sum(axis=1) - 1) <= _SUM_TOLERANCE
+    bad = np.flatnonzero(~fine)
+    return int(bad[0]) if bad.size else None

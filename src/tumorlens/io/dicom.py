@@ -1,0 +1,239 @@
+"""DICOM files: pixels after the modality transformation, and what the header says about them.
+
+No window is applied: the values are those of PS3.3 C.11.1 (rescale slope and intercept, or modality LUT).
+MONOCHROME1 is inverted so that large values are bright; colour becomes luminance.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+
+from tumorlens.errors import InputError
+from tumorlens.io import dicom_geometry as geometry
+from tumorlens.io.content import Content
+from tumorlens.io.guard import decoding, extra
+from tumorlens.io.inspecting import Header
+from tumorlens.io.limits import Limits
+from tumorlens.io.raster import luminance
+from tumorlens.io.volumes import Frames
+
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_JPEG2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
+_RAW = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", _DEFLATED})
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def inspect(content: Content, limits: Limits) -> Header:
+    """Frames and patient, from the header.
+
+    Raises:
+        InputError: no image in it, too large, a compression that cannot be decoded here, damaged.
+        MissingExtraError: without pydicom.
+    """
+    with decoding(content.name, "DICOM"):
+        dataset = _dataset(content, limits, pixels=False)
+        frames = _check_size(content, dataset, limits)
+        _check_decoder(content, dataset)
+        return Header("dicom", frames, _text(dataset, "PatientID"))
+
+
+def frames(content: Content, limits: Limits) -> Frames:
+    """Decode all frames.
+
+    Raises:
+        InputError: as :func:`inspect`, and ``truncated``.
+        MissingExtraError: without pydicom.
+    """
+    with decoding(content.name, "DICOM"):
+        dataset = _dataset(content, limits, pixels=True)
+        count = _check_size(content, dataset, limits)
+        if not any(name in dataset for name in _PIXELS):
+            raise _no_image(content, dataset)
+        _check_decoder(content, dataset)
+        _check_code_streams(content, dataset, limits)
+        stored = _stored(content, dataset)
+        number = count or 1
+        stack = stored.reshape((number, *stored.shape[stored.ndim - (3 if _is_colour(dataset) else 2) :]))
+        pages = [luminance(page) for page in stack]
+        scale = [geometry.scale(dataset, index) for index in range(number)]
+        if "ModalityLUTSequence" in dataset:
+            from pydicom.pixels import apply_modality_lut
+
+            pages = [np.asarray(apply_modality_lut(page, dataset)) for page in pages]
+            scale = [(1.0, 0.0)]
+        if _text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+            scale = _inverted(dataset, pages, scale)
+        return Frames(
+            tuple(pages),
+            single=count is None,
+            geometry=[geometry.about(dataset, i) for i in range(number)],
+            scale=scale,
+        )
+
+
+def _dataset(content: Content, limits: Limits, *, pixels: bool) -> Any:
+    with extra("pydicom", "dicom"):
+        import pydicom
+    limits.check_bytes(content.name, content.size)
+    head = content.head(132)
+    bare = head[128:132] != b"DICM"
+    _check_deflate(content, limits)
+    with content.open() as file:
+        dataset = pydicom.dcmread(file, force=bare, stop_before_pixels=not pixels, defer_size=None)
+    if bare and "SOPClassUID" not in dataset and "Rows" not in dataset:
+        raise InputError(
+            f"{content.name} has a DICOM name but no DICOM content", hint="export it again", code="not_an_image"
+        )
+    return dataset
+
+
+def _check_size(content: Content, dataset: Any, limits: Limits) -> int | None:
+    """Number of frames, None for one; the size in the header is checked against the limits."""
+    if dataset.get("Rows") is None or dataset.get("Columns") is None:
+        raise _no_image(content, dataset)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    count = int(dataset.get("NumberOfFrames") or 1)
+    limits.check_frames(content.name, count, rows, columns)
+    if int(dataset.get("SamplesPerPixel") or 1) not in (1, 3):
+        raise InputError(
+            f"{content.name} has {dataset.SamplesPerPixel} values per pixel; 1 or 3 are expected",
+            hint="export it as grey",
+            code="unsupported",
+        )
+    return count if count > 1 else None
+
+
+def _no_image(content: Content, dataset: Any) -> InputError:
+    kind = _text(dataset, "Modality") or "DICOM"
+    if not len(dataset):
+        return InputError(
+            f"{content.name} is a cut-off DICOM file: it ends before its image",
+            hint="copy or export it again",
+            code="truncated",
+        )
+    return InputError(
+        f"{content.name} is a {kind} file without an image in it",
+        hint="give the image files of the series; reports, directories and presentation states have no pixels",
+        code="not_an_image",
+    )
+
+
+def _check_decoder(content: Content, dataset: Any) -> None:
+    """Refuse, by name, a compression that no installed decoder reads."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    uid = UID(_syntax(dataset))
+    if uid in _RAW or not uid:
+        return
+    try:
+        available = get_decoder(uid).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        name = uid.name if uid.name != uid else f"transfer syntax {uid}"
+        raise InputError(
+            f"{content.name} is compressed as {name}, which cannot be decoded here",
+            hint="export it uncompressed, as RLE or as JPEG 2000 (for example: gdcmconv --raw in.dcm out.dcm)",
+            code="unsupported",
+        )
+
+
+def _stored(content: Content, dataset: Any) -> np.ndarray:
+    from pydicom.pixels import apply_color_lut, pixel_array
+
+    try:
+        stored = np.asarray(pixel_array(dataset))
+    except ValueError as error:
+        text = str(error)
+        if "less than expected" in text or ("expected" in text and "actual" in text) or "fewer" in text:
+            raise _cut_off(content) from error
+        raise
+    except (EOFError, IndexError, struct.error) as error:
+        raise _cut_off(content) from error
+    if _text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+        return np.asarray(apply_color_lut(stored, dataset))
+    return stored
+
+
+def _cut_off(content: Content) -> InputError:
+    return InputError(
+        f"{content.name} is a cut-off DICOM file: its pixel data is shorter than its header says",
+        hint="copy or export it again",
+        code="truncated",
+    )
+
+
+def _is_colour(dataset: Any) -> bool:
+    return int(dataset.get("SamplesPerPixel") or 1) == 3 or (
+        _text(dataset, "PhotometricInterpretation") == "PALETTE COLOR"
+    )
+
+
+def _inverted(dataset: Any, pages: list[np.ndarray], scale: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Scales that turn dark into bright, about the middle of what the stored bits can hold (alike for all frames)."""
+    bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 16)
+    if all(page.dtype.kind in "iu" for page in pages) and "ModalityLUTSequence" not in dataset and bits <= 32:
+        ends: float = -1 if int(dataset.get("PixelRepresentation") or 0) else (1 << bits) - 1
+    else:
+        ends = float(max(page.max() for page in pages)) + float(min(page.min() for page in pages))
+    return [(-slope, intercept + slope * ends) for slope, intercept in scale]
+
+
+def _syntax(dataset: Any) -> str:
+    return str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "") if hasattr(dataset, "file_meta") else ""
+
+
+def _text(dataset: Any, keyword: str) -> str:
+    value = dataset.get(keyword)
+    return "" if value is None else str(value).strip("\x00 ")
+
+
+def _check_deflate(content: Content, limits: Limits) -> None:
+    """Bound what a deflated data set unpacks to; pydicom would unpack all of it."""
+    head = content.head(4096)
+    if _DEFLATED.encode() not in head:
+        return
+    import pydicom
+
+    with content.open() as file:
+        meta = pydicom.filereader.read_file_meta_info(file)
+        file.seek(0)
+        data = file.read()
+    # Preamble, prefix, the group length element, then the group (PS3.10 section 7.1).
+    start = 144 + int(meta.get("FileMetaInformationGroupLength") or 0)
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+    total, rest = 0, data[start:]
+    while rest and not unpack.eof:
+        total += len(unpack.decompress(rest, 1 << 22))
+        rest = unpack.unconsumed_tail
+        limits.check_bytes(content.name, total)
+
+
+def _check_code_streams(content: Content, dataset: Any, limits: Limits) -> None:
+    """Refuse JPEG 2000 whose own size (T.800 A.5.1) is not the header's: the decoder believes the code stream."""
+    if _syntax(dataset) not in _JPEG2000 or "PixelData" not in dataset:
+        return
+    from pydicom.encaps import generate_frames
+
+    number = int(dataset.get("NumberOfFrames") or 1)
+    found = 0
+    for stream in generate_frames(dataset.PixelData, number_of_frames=number):
+        found += 1
+        at = stream.find(b"\xff\x4f\xff\x51")
+        if at < 0 or len(stream) < at + 24:
+            raise _cut_off(content)
+        right, bottom, left, top = struct.unpack_from(">IIII", stream, at + 8)
+        if (bottom - top, right - left) != (int(dataset.Rows), int(dataset.Columns)):
+            raise InputError(
+                f"{content.name} is a damaged DICOM file: its header says {dataset.Columns} × {dataset.Rows} pixels, "
+                f"its JPEG 2000 data {right - left} × {bottom - top}",
+                hint="export it again",
+                code="corrupt",
+            )
+    if found < number:
+        raise _cut_off(content)

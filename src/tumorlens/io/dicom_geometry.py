@@ -1,0 +1,82 @@
+"""Spacing, plane and value scale of a DICOM frame, from the data set or its functional groups (PS3.3 C.7.6.16)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from tumorlens.io.volumes import Geometry
+
+# The largest component of a slice's normal below which it is called oblique: about 37° off an axis.
+_OBLIQUE = 0.8
+
+
+def about(dataset: Any, frame: int) -> Geometry:
+    """Spacing, modality, plane and patient of one frame; what is missing or makes no sense is None."""
+    return Geometry(
+        spacing=_spacing(dataset, frame),
+        modality=_word(dataset, "Modality"),
+        plane=plane(_numbers(_find(dataset, frame, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)),
+        patient=_word(dataset, "PatientID"),
+    )
+
+
+def scale(dataset: Any, frame: int) -> tuple[float, float]:
+    """(rescale slope, rescale intercept) of one frame; (1, 0) when there is none."""
+    place = "PixelValueTransformationSequence"
+    slope = _numbers(_find(dataset, frame, place, "RescaleSlope"), 1)
+    intercept = _numbers(_find(dataset, frame, place, "RescaleIntercept"), 1)
+    return (slope[0] if slope and slope[0] != 0 else 1.0, intercept[0] if intercept else 0.0)
+
+
+def plane(orientation: list[float] | None) -> str | None:
+    """``axial``, ``coronal``, ``sagittal`` or ``oblique`` from ImageOrientationPatient (row and column cosines)."""
+    if orientation is None:
+        return None
+    a, b, c, d, e, f = orientation
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    length = math.sqrt(sum(value * value for value in normal))
+    if length < 1e-6:
+        return None
+    parts = [abs(value) / length for value in normal]
+    largest = max(parts)
+    return "oblique" if largest < _OBLIQUE else ("sagittal", "coronal", "axial")[parts.index(largest)]
+
+
+def _spacing(dataset: Any, frame: int) -> tuple[float, float] | None:
+    found = _numbers(_find(dataset, frame, "PixelMeasuresSequence", "PixelSpacing"), 2)
+    return (found[0], found[1]) if found and min(found) > 0 else None
+
+
+def _find(dataset: Any, frame: int, sequence: str, keyword: str) -> Any:
+    for place in _places(dataset, frame, sequence):
+        value = place.get(keyword)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _places(dataset: Any, frame: int, sequence: str) -> Iterator[Any]:
+    """Where a value of a frame may stand, the most particular first."""
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    for groups, index in ((per_frame, frame), (shared, 0)):
+        if index < len(groups):
+            inner = groups[index].get(sequence)
+            if inner:
+                yield inner[0]
+    yield dataset
+
+
+def _numbers(value: Any, count: int) -> list[float] | None:
+    try:
+        found = [float(item) for item in ([value] if count == 1 else value)]
+    except (TypeError, ValueError):
+        return None
+    return found if len(found) == count and all(math.isfinite(item) for item in found) else None
+
+
+def _word(dataset: Any, keyword: str) -> str | None:
+    value = dataset.get(keyword)
+    return (str(value).strip("\x00 ") or None) if value is not None else None

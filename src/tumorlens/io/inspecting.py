@@ -1,0 +1,24 @@
+"""What the header of a file says, without decoding its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Facts from a file's header.
+
+    Attributes:
+        kind: the format, as :func:`tumorlens.io.sniff.sniff` names it.
+        frames: number of frames, None for a single image.
+        patient: the patient identifier the file carries, or empty. Never written to logs.
+        label: the class the file itself names (figshare ``.mat``), in our spelling, or empty.
+        mask: path of the tumour mask inside the file (``1.mat!tumorMask``), or empty.
+    """
+
+    kind: str
+    frames: int | None
+    patient: str = ""
+    label: str = ""
+    mask: str = ""

@@ -1,0 +1,90 @@
+"""Reading, splitting and standardising data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from tumorlens import data
+from tumorlens.config import DataSettings, Settings
+from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest, Skipped
+from tumorlens.errors import DataError
+from tumorlens.io import cache_dir
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.preprocess.cache import Standardised, standardise_all
+from tumorlens.preprocess.recipe import Recipe
+
+Data = str | os.PathLike[str] | Manifest | Sequence[str | os.PathLike[str]]
+
+
+def read(source: Data, *, settings: DataSettings | None = None, reporter: Reporter | None = None) -> Manifest:
+    """A data set from any form of DATA: folder, zip, CSV, ``.npz``, ``.mat``, DICOM or NIfTI tree, ``kaggle:…``, ``phantom``.
+
+    Args:
+        source: one DATA or several to join; a manifest is returned as it is.
+        settings: columns for groups and folds, smallest mask.
+        reporter: told how reading goes.
+
+    Raises:
+        DataError: when there is nothing to read.
+    """
+    if isinstance(source, Manifest):
+        return source
+    chosen = settings or DataSettings()
+    with (reporter or Reporter()).progress("reading") as progress:
+        return data.read(
+            source,
+            min_mask_pixels=chosen.min_mask_pixels,
+            group_column=chosen.group_column,
+            fold_column=chosen.fold_column,
+            progress=progress,
+        )
+
+
+def split(source: Data, *, folds: int = 0, settings: Settings | None = None) -> Manifest:
+    """A data set divided so that no group crosses: into ``folds`` folds, or train, validation and test.
+
+    Raises:
+        DataError: when the groups cannot be divided as asked.
+    """
+    chosen = settings or Settings()
+    manifest = labelled(read(source, settings=chosen.data))
+    return splitting.folds(manifest, folds, chosen.seed) if folds else splitting.split(manifest, chosen.data, chosen.seed)
+
+
+def labelled(manifest: Manifest) -> Manifest:
+    """Only the rows with a label; the others join the skipped ones.
+
+    Raises:
+        DataError: when no row has one.
+    """
+    without = [row for row in manifest if not row.label]
+    if len(without) == len(manifest):
+        raise DataError(
+            f"none of the {len(manifest)} images found has a class",
+            hint="put the images of each class in a folder of its own, or list them in a CSV with the columns path,label",
+            code="unlabelled",
+        )
+    reasons = [Skipped(row.id, "unlabelled", "no class is known for this image") for row in without]
+    return manifest.without(reasons, {row.id for row in without})
+
+
+def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Standardised:
+    """Every slice in the recipe's form, through the cache.
+
+    Raises:
+        DataError: when none can be used, or when a class is left empty.
+    """
+    with reporter.progress("decoding and standardising") as progress:
+        ready = standardise_all(manifest, recipe, cache_dir() / "images", progress)
+    lost = sorted(set(manifest.labels) - set(ready.manifest.labels))
+    if lost:
+        named = ", ".join(repr(name) for name in lost)
+        example = ready.manifest.skipped[-1]
+        raise DataError(
+            f"no image of class {named} could be read, so that class is empty; for example {example.path}: {example.reason}",
+            hint="look at those files, or leave the class out",
+            code="class_empty",
+        )
+    return ready

@@ -1,0 +1,204 @@
+"""After training: export, evaluate, explain, report. Everything is read from what was saved."""
+
+from __future__ import annotations
+
+import csv
+import io as text_io
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tumorlens import __version__, bundle, config
+from tumorlens.bundle import BundleInfo
+from tumorlens.config import Settings
+from tumorlens.data import split as splitting
+from tumorlens.errors import DataError, MissingExtraError
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.inference import Predictor
+from tumorlens.io.atomic import write_json
+from tumorlens.labels import LabelEncoding
+from tumorlens.models.keras_setup import import_keras
+from tumorlens.pipeline import pictures, runs
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.scoring import scores, table_of
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.recipe import Recipe
+from tumorlens.report.card import model_card
+from tumorlens.training import export
+from tumorlens.training.state import Progress
+
+# Enough to see any difference between two implementations, few enough to cost nothing.
+_PARITY_SLICES = 64
+
+
+def finish(
+    folder: Path,
+    settings: Settings,
+    ready: Standardised,
+    encoding: LabelEncoding,
+    model: Any,
+    progress: Progress,
+    start: runs.Start,
+    device: str,
+    tell: Reporter,
+) -> tuple[dict[str, Any], Path | None]:
+    """Turn a fitted network into a bundle, scores and a report.
+
+    Returns:
+        ``metrics.json`` as a dictionary, and the report's path (None without the ``report`` extra).
+    """
+    held_out = [i for i, row in enumerate(ready.manifest.rows) if row.split in ("val", "test")]
+    manifest = ready.manifest.with_rows(ready.manifest.rows[i] for i in held_out)
+    images = np.asarray(ready.images[held_out])
+
+    tell.note("exporting to ONNX and comparing it with Keras")
+    deployable = export.in_float32(model, settings, len(encoding.names))
+    # One file, replaced as a whole; kept for `tumorlens export --to keras` and for further training.
+    keras_file = folder / "checkpoints" / "model.keras"
+    temporary = keras_file.with_name("part-model.keras")
+    deployable.save(temporary)
+    temporary.replace(keras_file)
+    onnx, parity = export.to_onnx(deployable, images[:: max(1, len(images) // _PARITY_SLICES)][:_PARITY_SLICES])
+
+    info = BundleInfo(
+        name=start.name,
+        version=re.sub(r"[^0-9]", "", start.created)[:14],
+        created=start.created,
+        labels=encoding.names,
+        recipe=Recipe.from_settings(settings.preprocess),
+        outputs=tuple(name for name in ("logits", "embedding", "cam") if name in deployable.output),
+        flip_average=settings.evaluate.flip_average,
+        data={"fingerprint": start.fingerprint, "counts": _counts(ready), "sources": _sources(ready), **_provenance(start)},
+        training=_training(settings, model, progress, device),
+        parity=parity,
+        versions=start.versions,
+    )
+    # A first bundle without scores, so that the scores are made by the very thing that is deployed.
+    first = bundle.write_bundle(folder / "bundle", info, {"model.onnx": onnx})
+    predictor = Predictor(bundle.load(folder / "bundle"))
+    with tell.progress("evaluating") as update:
+        outputs = predictor.run(images, update)
+    table = table_of(manifest, encoding.names, outputs)
+    table.write_csv(folder / "predictions.csv")
+
+    metrics = _metrics(settings, ready, table, first, start)
+    write_json(folder / "metrics.json", metrics)
+    card = model_card(metrics, config.to_toml(settings))
+    bundle.write_bundle(
+        folder / "bundle",
+        info,
+        {
+            "model.onnx": onnx,
+            "metrics.json": (folder / "metrics.json").read_bytes(),
+            "predictions.csv": _anonymous(table, ready, held_out).encode(),
+            "MODEL_CARD.md": card.encode(),
+        },
+    )
+    try:
+        pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
+        from tumorlens.report.html import render_report
+
+        report = render_report(folder)
+    except MissingExtraError as error:
+        tell.warn(f"no report: {error.message}; {error.hint}")
+        report = None
+    import_keras().backend.clear_session()
+    return metrics, report
+
+
+def _metrics(
+    settings: Settings, ready: Standardised, table: PredictionTable, info: BundleInfo, start: runs.Start
+) -> dict[str, Any]:
+    leaks = splitting.leaked(ready.manifest)
+    tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed)
+    if not tested["n"]:
+        raise DataError(
+            "every test slice has a copy or a patient in training, so there is no honest test score",
+            hint="leave out the data's own test folder and let tumorlens split by patient",
+            code="all_leaked",
+        )
+    unit = tested["unit"]
+    return {
+        "schema": 1,
+        "name": start.name,
+        "created": start.created,
+        "labels": list(info.labels),
+        "validation": scores(table.where("val"), set(), settings.evaluate, settings.seed),
+        "test": tested,
+        "as_shipped": tested["as_shipped"],
+        "leaked": {"removed": len(leaks), "pairs": [list(pair) for pair in leaks.items()]} if leaks else None,
+        "training": info.training,
+        "data": {
+            "sources": _sources(ready),
+            "counts": _counts(ready),
+            "groups": {name: len(set(ready.manifest.split(name).groups)) for name in splitting.SPLITS},
+            "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
+            "notes": list(start.notes),
+            "unit": unit,
+            "fingerprint": start.fingerprint,
+        },
+        "parity": info.parity,
+        "model": {"name": info.name, "version": info.version, "sha256": info.files["model.onnx"]},
+        "versions": {**start.versions, "tumorlens": __version__},
+    }
+
+
+def _training(settings: Settings, model: Any, progress: Progress, device: str) -> dict[str, Any]:
+    speeds = [row["images_per_second"] for row in progress.history]
+    return {
+        "model": settings.model.name,
+        "parameters": int(model.count_params()),
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "kept": settings.train.keep,
+        "seconds": round(progress.seconds, 1),
+        "images_per_second": float(np.median(speeds)),
+        "device": device,
+        "precision": settings.train.precision,
+        "seed": settings.seed,
+        "backend": import_keras().backend.backend(),
+        "size": settings.preprocess.size,
+    }
+
+
+def _counts(ready: Standardised) -> dict[str, dict[str, int]]:
+    return {name: ready.manifest.split(name).count() for name in splitting.SPLITS}
+
+
+def _sources(ready: Standardised) -> list[str]:
+    return sorted({row.source for row in ready.manifest})
+
+
+def _provenance(start: runs.Start) -> dict[str, Any]:
+    return {"provenance": start.provenance} if start.provenance else {}
+
+
+def _anonymous(table: PredictionTable, ready: Standardised, held_out: list[int]) -> str:
+    """The predictions for the bundle: slices named by their content, patients and groups by number.
+
+    A content hash lets whoever has the images check the claims; a file name or patient identifier would travel with the
+    model to people who should not have it.
+    """
+    numbers: dict[str, dict[str, str]] = {"patient": {"": ""}, "group": {"": ""}}
+    # Numbers follow the order of the hashes, which tells nothing about the order of the identifiers.
+    names = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
+    order = sorted(range(len(names)), key=lambda i: (names[i], table.splits[i]))
+    text = text_io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    classes = [f"p_{name}" for name in table.names]
+    writer.writerow(["id", "label", "patient", "source", "group", "split", *classes, "predicted", "accepted", "fold"])
+    seen: Counter[str] = Counter()
+    for i in order:
+        seen[names[i]] += 1
+        name = names[i] if seen[names[i]] == 1 else f"{names[i]}-{seen[names[i]]}"
+        patients, groups = numbers["patient"], numbers["group"]
+        patient = patients.setdefault(table.patients[i], f"p{len(patients):04d}")
+        group = groups.setdefault(table.groups[i], f"g{len(groups):04d}")
+        chances = map(repr, table.probabilities[i].tolist())
+        writer.writerow(
+            [name, table.labels[i], patient, table.sources[i], group, table.splits[i], *chances, table.predicted[i], "", table.folds[i]]
+        )
+    return text.getvalue()

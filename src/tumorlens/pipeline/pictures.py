@@ -1,0 +1,73 @@
+"""The figures of a run, made from its images, predictions and maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.inference import Outputs, Predictor, maps
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.report import image_figures
+from tumorlens.training import augment
+
+_RANDOM, _MISTAKES, _ORIGINALS, _VARIANTS = 20, 8, 4, 5
+
+
+def draw(
+    folder: Path,
+    settings: Settings,
+    ready: Standardised,
+    manifest: Manifest,
+    images: np.ndarray,
+    table: PredictionTable,
+    outputs: Outputs,
+    predictor: Predictor,
+) -> None:
+    """Write ``figures/*.png`` and ``*.svg``: random test images, worst mistakes with their maps, augmentation.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        ready: all slices.
+        manifest: the held-out slices (validation and test).
+        images: uint8 (N, S, S), theirs.
+        table: theirs.
+        outputs: theirs.
+        predictor: of the bundle.
+
+    Raises:
+        MissingExtraError: without the ``report`` extra.
+    """
+    rng = np.random.default_rng([settings.seed, 4])
+    tested = np.array([i for i, row in enumerate(manifest) if row.split == "test"])
+    random = np.sort(rng.permutation(tested)[:_RANDOM])
+    true, predicted, confidence = np.array(table.labels), np.array(table.predicted), table.confidence
+    image_figures.grid_figure(
+        images[random], list(true[random]), list(predicted[random]), confidence[random], folder / "figures" / "grid"
+    )
+    wrong = tested[true[tested] != predicted[tested]]
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+    if len(worst):
+        shown = np.stack([_map(images[i], table.names.index(predicted[i]), outputs, i, predictor) for i in worst])
+        image_figures.mistakes_figure(
+            images[worst], shown, list(true[worst]), list(predicted[worst]), confidence[worst], folder / "figures" / "mistakes"
+        )
+    if settings.augment.enabled:
+        trained = np.array([i for i, row in enumerate(ready.manifest) if row.split == "train"])
+        chosen = np.sort(rng.permutation(trained)[:_ORIGINALS])
+        originals = np.asarray(ready.images[chosen])
+        repeated = np.repeat(originals, _VARIANTS, axis=0)
+        changed = augment.apply(repeated, augment.draw(rng, len(repeated), settings.augment))
+        variants = changed.reshape(len(originals), _VARIANTS, *originals.shape[1:])
+        image_figures.augmentation_figure(originals, variants, folder / "figures" / "augmentation")
+
+
+def _map(image: np.ndarray, class_index: int, outputs: Outputs, index: int, predictor: Predictor) -> np.ndarray:
+    """float32 (S, S) in [0, 1]."""
+    if outputs.activation is not None:
+        return maps.normalise(outputs.activation[index, :, :, class_index], len(image))
+    return maps.normalise(maps.occlusion(image, class_index, lambda many: predictor.run(many).logits), len(image))

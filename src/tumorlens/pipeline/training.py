@@ -1,0 +1,182 @@
+"""The whole pipeline: read, audit, split, standardise, train, export, evaluate, explain, report."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tumorlens.audit import exact
+from tumorlens.config import Settings
+from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest
+from tumorlens.errors import DataError, Interrupted
+from tumorlens.io.atomic import write_json
+from tumorlens.labels import LabelEncoding
+from tumorlens.models import keras_setup, registry
+from tumorlens.pipeline import finishing, runs
+from tumorlens.pipeline.dataset import Data, labelled, read, standardised
+from tumorlens.pipeline.reporter import LogReporter, Reporter
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.recipe import Recipe
+from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.loop import Loop, Validation, Watcher
+from tumorlens.training.state import Progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where everything is.
+        metrics: ``metrics.json``.
+        report: the HTML report, or None when the ``report`` extra is not installed.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    report: Path | None
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle folder; pass it or :attr:`folder` to :func:`tumorlens.load`."""
+        return self.folder / "bundle"
+
+
+def train(
+    data: Data,
+    *,
+    settings: Settings | None = None,
+    out: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Train, evaluate, explain and export a classifier.
+
+    Args:
+        data: DATA, several to join, or a manifest.
+        settings: how; the defaults when None.
+        out: the run folder; ``runs/<time>-<name>`` when None.
+        name: of the run and its model; the network's name when None.
+        reporter: told how it goes.
+
+    Raises:
+        DataError: when the data cannot be used (nothing in it, one class, a class left empty).
+        EnvironmentFailure: when the machine refuses (disk full, no such device).
+        Interrupted: after Ctrl-C; continue with :func:`resume`.
+    """
+    chosen, tell = settings or Settings(), reporter or Reporter()
+    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
+    LabelEncoding.fit(manifest.labels)  # one class only is better said before decoding than after
+    recipe = Recipe.from_settings(chosen.preprocess)
+    ready = standardised(manifest, recipe, tell)
+    keys = exact.picture_keys(ready)
+    divided = splitting.split(exact.join_groups(ready.manifest, keys), chosen.data, chosen.seed)
+    ready = Standardised(divided, ready.images, ready.digests)
+    folder = runs.new_folder(out, name or chosen.model.name)
+    start = runs.Start(
+        name=name or chosen.model.name,
+        created=runs.now(),
+        fingerprint=runs.fingerprint(divided, ready.digests, recipe.key),
+        notes=divided.notes,
+        skipped=divided.skipped,
+        provenance=divided.provenance,
+        versions=runs.versions(),
+    )
+    write_json(folder / "audit.json", exact.audit(divided, keys))
+    runs.begin(folder, chosen, divided, start)
+    return _go_on(folder, chosen, ready, start, LogReporter(tell, folder / "log.txt"))
+
+
+def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> Run:
+    """Continue a run that was stopped or killed, to the same weights, bit for bit, as if it had not been (on a CPU).
+
+    Raises:
+        UsageError: when ``run`` is not a run folder.
+        DataError: when the images are no longer those the run began with.
+    """
+    folder = Path(run)
+    settings, manifest, start = runs.reopen(folder)
+    tell = LogReporter(reporter or Reporter(), folder / "log.txt")
+    tell.note(f"continuing {folder}")
+    recipe = Recipe.from_settings(settings.preprocess)
+    ready = standardised(manifest, recipe, tell)
+    if runs.fingerprint(ready.manifest, ready.digests, recipe.key) != start.fingerprint:
+        raise DataError(
+            f"the images are not those that {folder} began with: some were changed, moved or removed",
+            hint="put them back, or start the training again",
+            code="changed",
+        )
+    return _go_on(folder, settings, ready, start, tell)
+
+
+def _go_on(folder: Path, settings: Settings, ready: Standardised, start: runs.Start, tell: Reporter) -> Run:
+    _tell_data(ready.manifest, tell, start)
+    encoding = LabelEncoding.fit(ready.manifest.labels)
+    device = keras_setup.prepare(
+        settings.train.device, settings.train.precision, settings.train.deterministic, settings.seed
+    )
+    model = registry.build(settings.model, settings.preprocess.size, len(encoding.names))
+    tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
+    try:
+        progress = _fit(folder, settings, ready, encoding, model, tell)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
+        raise Interrupted(message, hint=f"continue with: tumorlens train --resume {folder}") from None
+    return Run(folder, *finishing.finish(folder, settings, ready, encoding, model, progress, start, device, tell))
+
+
+def _fit(
+    folder: Path, settings: Settings, ready: Standardised, encoding: LabelEncoding, model: Any, tell: Reporter
+) -> Progress:
+    training, validation = _part(ready, "train"), _part(ready, "val")
+    labels = training.manifest.labels
+    batches = TrainingBatches(
+        images=training.images,
+        targets=encoding.one_hot(labels),
+        weights=_weights(labels, settings.train.class_weights),
+        size=min(settings.train.batch_size, len(labels)),
+        settings=settings.augment,
+        seed=settings.seed,
+    )
+    epochs = settings.train.epochs
+    watcher = Watcher(
+        on_batch=lambda epoch, step, steps, loss, accuracy: tell.batch(epoch, epochs, step, steps, loss, accuracy),
+        on_epoch=lambda row: tell.epoch(row, epochs),
+    )
+    held_out = Validation(validation.images, encoding.encode(validation.manifest.labels))
+    return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
+
+
+def _part(ready: Standardised, name: str) -> Standardised:
+    chosen = [i for i, row in enumerate(ready.manifest.rows) if row.split == name]
+    return Standardised(ready.manifest.split(name), ready.images[chosen], tuple(ready.digests[i] for i in chosen))
+
+
+def _weights(labels: Sequence[str], how: str) -> np.ndarray:
+    """How much each slice counts, float32 (N,), mean 1."""
+    if how == "none":
+        return np.ones(len(labels), np.float32)
+    counts = Counter(labels)
+    return np.array([len(labels) / (len(counts) * counts[label]) for label in labels], np.float32)
+
+
+def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
+    for note in start.notes:
+        tell.note(note)
+    for name in splitting.SPLITS:
+        part = manifest.split(name)
+        classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
+        tell.note(f"{name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})")
+    if start.skipped:
+        kinds = ", ".join(f"{code} {count}" for code, count in sorted(Counter(item.code for item in start.skipped).items()))
+        tell.warn(f"{len(start.skipped)} inputs were left out ({kinds}); run.json and the report list them")
+    leaks = splitting.leaked(manifest)
+    if leaks:
+        tell.warn(f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out")

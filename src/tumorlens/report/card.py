@@ -1,0 +1,218 @@
+"""``MODEL_CARD.md``: what a model is, what it is for, how good it is, and what is not known about it.
+
+The order follows Mitchell M et al. Model cards for model reporting. FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tumorlens.labels import meaning, title
+from tumorlens.report.words import (
+    NONE,
+    NOT_STATED,
+    RESEARCH_ONLY,
+    count,
+    duration,
+    headline,
+    markdown,
+    percent,
+    percent_range,
+    sample,
+    score,
+    unit_note,
+)
+
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
+    """The card as Markdown, from ``metrics.json`` and ``config.toml``; unknown things say "not stated"."""
+    model = metrics.get("model") or {}
+    name = markdown(model.get("name") or metrics.get("name") or "model")
+    parts = [
+        f"# {name}",
+        f"**{RESEARCH_ONLY}**",
+        headline(metrics["test"]) + " " + unit_note(metrics["test"]),
+        "## What it is",
+        _what(metrics),
+        "## Intended use",
+        _intended(metrics),
+        "## Data",
+        _data(metrics),
+        "## Recipe",
+        _recipe(metrics, settings_toml),
+        "## Scores",
+        _scores(metrics),
+        "## Limits",
+        _limits(metrics),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(metrics: Mapping[str, Any]) -> str:
+    model, training = metrics.get("model") or {}, metrics.get("training") or {}
+    size = training.get("size")
+    classes = "; ".join(f"{markdown(title(n))} (`{markdown(n)}`)" for n in metrics.get("labels", []))
+    return _facts(
+        {
+            "Kind": "convolutional network that names the class of one brain-MRI slice",
+            "Classes": classes,
+            "Architecture": _known(training.get("model")),
+            "Parameters": count(training["parameters"]) if training.get("parameters") is not None else NOT_STATED,
+            "Input": f"one grey slice, {size} × {size} pixels" if size else NOT_STATED,
+            "Version": _known(model.get("version")),
+            "SHA-256": _known(model.get("sha256")),
+            "Made": _known(metrics.get("created")),
+            "Authors and contact": NOT_STATED,
+        }
+    )
+
+
+def _intended(metrics: Mapping[str, Any]) -> str:
+    lines = [
+        "Research and teaching: comparing methods, studying data sets, showing how such a classifier behaves. "
+        "Not for diagnosis, triage or any decision about a patient.",
+        "",
+    ]
+    lines += [f"- {markdown(title(n))}: {meaning(n) or NOT_STATED}" for n in metrics.get("labels", [])]
+    return "\n".join(lines)
+
+
+def _data(metrics: Mapping[str, Any]) -> str:
+    data = metrics.get("data") or {}
+    counts = data.get("counts") or {}
+    labels = metrics.get("labels", [])
+    rows = [
+        [
+            _SPLITS.get(split, markdown(split)),
+            *(count(by_class.get(n, 0)) for n in labels),
+            count(sum(by_class.values())),
+            count((data.get("groups") or {}).get(split)),
+        ]
+        for split, by_class in counts.items()
+    ]
+    parts = [_table(["Split", *(markdown(title(n)) for n in labels), "Slices", "Groups"], rows) if rows else ""]
+    parts.append(
+        _facts(
+            {
+                "Sources": ", ".join(markdown(s) for s in data.get("sources") or []) or NOT_STATED,
+                "Unit that never crosses a split": _known(data.get("unit")),
+                "Files left out": count(len(data["skipped"])) if "skipped" in data else NOT_STATED,
+                "Scanners, field strengths, sequences": NOT_STATED,
+                "Age, sex and origin of the patients": NOT_STATED,
+                "Who labelled, and how": NOT_STATED,
+            }
+        )
+    )
+    parts.append("\n".join(f"- {markdown(note)}" for note in data.get("notes") or []))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
+    training = metrics.get("training") or {}
+    rate = training.get("images_per_second")
+    facts = _facts(
+        {
+            "Epochs": f"{_known(training.get('epochs'))}, best {_known(training.get('best_epoch'))}, "
+            f"kept: {_known(training.get('kept'))}",
+            "Seed": _known(training.get("seed")),
+            "Time": duration(training["seconds"]) if training.get("seconds") is not None else NOT_STATED,
+            "Speed": f"{rate:.0f} images/s" if rate is not None else NOT_STATED,
+            "Backend, device, precision": ", ".join(
+                _known(training.get(k)) for k in ("backend", "device", "precision")
+            ),
+        }
+    )
+    # Longer than any run of backticks inside, so that nothing in the settings can end the block.
+    fence = "`" * max(3, 1 + max((len(run) for run in settings_toml.split("\n") if set(run) == {"`"}), default=0))
+    settings = f"\n\nAll settings:\n\n{fence}toml\n{settings_toml.strip()}\n{fence}" if settings_toml.strip() else ""
+    return facts + settings
+
+
+def _scores(metrics: Mapping[str, Any]) -> str:
+    columns = [("Test", metrics["test"])]
+    if metrics.get("validation"):
+        columns.append(("Validation", metrics["validation"]))
+    if metrics.get("as_shipped"):
+        columns.append(("Test as shipped (leaky)", metrics["as_shipped"]))
+    rows: list[list[str]] = [["Slices", *(sample(s) for _, s in columns)]]
+    for label, key in (
+        ("Accuracy", "accuracy"),
+        ("Balanced accuracy", "balanced_accuracy"),
+        ("Patient-level accuracy", "patient_accuracy"),
+    ):
+        rows.append([label, *(_with_interval(s.get(key), s.get(f"{key}_ci95")) for _, s in columns)])
+    for label, key in (
+        ("Macro F1", "macro_f1"),
+        ("AUROC, mean over classes", "auroc_macro"),
+        ("ECE, 15 equal-mass bins", "ece"),
+        ("Brier, sum over classes", "brier"),
+        ("Log loss, nats", "nll"),
+    ):
+        rows.append([label, *(score(s.get(key)) for _, s in columns)])
+    per_class = [
+        [
+            markdown(title(name)),
+            count(part["n"]),
+            _with_interval(part["sensitivity"], part.get("sensitivity_ci95")),
+            percent(part["specificity"]),
+            percent(part["ppv"]),
+            percent(part["npv"]),
+            score(part["auroc"]),
+        ]
+        for name, part in metrics["test"]["per_class"].items()
+    ]
+    return "\n\n".join(
+        [
+            _table(["", *(label for label, _ in columns)], rows),
+            "Per class, on the test set, each class against the rest (intervals in brackets):",
+            _table(["Class", "n", "Sensitivity", "Specificity", "PPV", "NPV", "AUROC"], per_class),
+        ]
+    )
+
+
+def _limits(metrics: Mapping[str, Any]) -> str:
+    test = metrics["test"]
+    limits = [
+        "It answers for single slices and knows the classes above only; another disease gets one of these names too.",
+        "Scores hold for data like the test set; other scanners, sequences or hospitals were "
+        "not measured here unless listed under Data.",
+        "Predictive values depend on how common each class is in the test set.",
+        unit_note(test),
+    ]
+    if metrics.get("leaked"):
+        limits.append(
+            f"{count(metrics['leaked'].get('removed', 0))} test images also occur in the training data; they were left "
+            "out of the test scores. Scores marked leaky include them and are too good."
+        )
+    if not metrics.get("validation"):
+        limits.append("There was no validation set.")
+    weak = [n for n, part in test["per_class"].items() if part["sensitivity"] is not None and part["sensitivity"] < 0.8]
+    if weak:
+        names = ", ".join(markdown(title(n)) for n in weak)
+        limits.append(f"Misses more than one in five slices of: {names}.")
+    absent = [n for n, part in test["per_class"].items() if not part["n"]]
+    if absent:
+        limits.append(f"Never tested on: {', '.join(markdown(title(n)) for n in absent)}.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    if value is None:
+        return NONE
+    return f"{percent(value)} ({percent_range(interval)})" if interval else f"{percent(value)} (no interval)"
+
+
+def _known(value: object) -> str:
+    return NOT_STATED if value in (None, "") else markdown(value)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))

@@ -1,0 +1,172 @@
+"""Interactive charts: each function returns a Vega-Lite specification that fills the width it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tumorlens.labels import colours, title
+from tumorlens.report.extra import load
+from tumorlens.report.run_folder import History
+from tumorlens.report.theme import INK, MUTED, PAPER, SCALE, TRAIN, VALIDATION, altair_config
+
+Spec = dict[str, Any]
+
+
+def finish(chart: Any, height: int, description: str) -> Spec:
+    """The chart as a specification that fills its container's width; ``description`` is for screen readers."""
+    # Altair's theme registry is global and would restyle a notebook's other charts: the config goes into the chart.
+    finished = chart.properties(width="container", height=height, description=description, padding=4)
+    spec: Spec = finished.properties(autosize={"type": "fit", "contains": "padding"}).to_dict()
+    spec["config"] = altair_config()
+    return spec
+
+
+def history_chart(history: History, measure: Literal["accuracy", "loss"], best_epoch: int | None = None) -> Spec:
+    """Training and validation by epoch.
+
+    Args:
+        history: columns ``epoch``, ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``.
+        measure: what is drawn.
+        best_epoch: marked with a line, if given.
+    """
+    alt = load("altair")
+    names = {measure: "Training", f"val_{measure}": "Validation"}
+    rows = [
+        {"epoch": epoch, "series": label, "value": value}
+        for column, label in names.items()
+        for epoch, value in zip(history.get("epoch", []), history.get(column, []), strict=False)
+        if value is not None and np.isfinite(value)
+    ]
+    form = ".1%" if measure == "accuracy" else ".3f"
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, grid=False)),
+        y=alt.Y(
+            "value:Q",
+            title="Accuracy" if measure == "accuracy" else "Loss",
+            scale=alt.Scale(zero=False, nice=True),
+            axis=alt.Axis(format=".0%" if measure == "accuracy" else "~g", tickCount=5),
+        ),
+        color=alt.Color("series:N", scale=alt.Scale(domain=list(names.values()), range=[TRAIN, VALIDATION])),
+    )
+    hover = alt.selection_point(fields=["epoch", "series"], nearest=True, on="pointerover", empty=False)
+    points = base.mark_point(filled=True, size=60).encode(
+        opacity=alt.condition(hover, alt.value(1), alt.value(0)),
+        tooltip=[
+            alt.Tooltip("series:N", title="Set"),
+            alt.Tooltip("epoch:Q", title="Epoch"),
+            alt.Tooltip("value:Q", title=measure.capitalize(), format=form),
+        ],
+    )
+    layers = [base.mark_line(), points.add_params(hover)]
+    if best_epoch is not None:
+        mark = alt.Chart(alt.Data(values=[{"epoch": best_epoch, "label": f"best epoch: {best_epoch}"}]))
+        # Near the right edge the words go to the left of the line.
+        left = best_epoch > max((row["epoch"] for row in rows), default=0) / 2
+        layers += [
+            mark.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="epoch:Q"),
+            mark.mark_text(
+                align="right" if left else "left", dx=-6 if left else 6, baseline="bottom", color=MUTED, fontSize=11
+            ).encode(x="epoch:Q", y=alt.value("height"), text="label:N"),
+        ]
+    return finish(alt.layer(*layers), 240, f"{measure} by epoch, training and validation")
+
+
+def confusion_chart(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Spec:
+    """Counts and percent of the true class; rows true, columns predicted."""
+    alt = load("altair")
+    rows = []
+    for true, counts in zip(labels, matrix, strict=True):
+        whole = sum(counts)
+        for predicted, n in zip(labels, counts, strict=True):
+            share = n / whole if whole else 0.0
+            rows.append(
+                {
+                    "true": title(true),
+                    "predicted": title(predicted),
+                    "n": n,
+                    "share": share,
+                    "percent": f"{100 * share:.1f} %" if whole else "–",
+                    "dark": share > 0.5,
+                }
+            )
+    order = [title(name) for name in labels]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "predicted:N",
+            sort=order,
+            title="Predicted",
+            axis=alt.Axis(labelAngle=-30, orient="bottom", ticks=False, domain=False),
+        ),
+        y=alt.Y("true:N", sort=order, title="True", axis=alt.Axis(ticks=False, domain=False)),
+        tooltip=[
+            alt.Tooltip("true:N", title="True"),
+            alt.Tooltip("predicted:N", title="Predicted"),
+            alt.Tooltip("n:Q", title="Slices", format=","),
+            alt.Tooltip("percent:N", title="Share of the true class"),
+        ],
+    )
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=3, cornerRadius=4).encode(
+        color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=list(SCALE)), legend=None)
+    )
+    colour = alt.condition(alt.datum.dark, alt.value(PAPER), alt.value(INK))
+    numbers = base.mark_text(dy=-7, fontSize=15, fontWeight=600).encode(text=alt.Text("n:Q", format=","), color=colour)
+    shares = base.mark_text(dy=10, fontSize=11).encode(text="percent:N", color=colour)
+    height = 70 * len(labels) + 90
+    return finish(alt.layer(cells, numbers, shares), height, "confusion matrix: rows true, columns predicted")
+
+
+def balance_chart(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Spec:
+    """Share of each class in each split; counts in the tooltip."""
+    alt = load("altair")
+    titles = {"train": "Training", "val": "Validation", "test": "Test"}
+    rows = []
+    for split, by_class in counts.items():
+        whole = sum(by_class.values())
+        if not whole:
+            continue
+        rows += [
+            {
+                "split": titles.get(split, split),
+                "class": title(name),
+                "n": by_class.get(name, 0),
+                "share": by_class.get(name, 0) / whole,
+                "order": k,
+            }
+            for k, name in enumerate(names)
+        ]
+    palette = colours(names)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(stroke=PAPER, strokeWidth=1)
+        .encode(
+            x=alt.X(
+                "share:Q",
+                stack="zero",
+                title="Share of the slices",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format=".0%", tickCount=5),
+            ),
+            y=alt.Y(
+                "split:N",
+                sort=[titles.get(split, split) for split in counts],
+                title=None,
+                axis=alt.Axis(ticks=False, domain=False),
+            ),
+            color=alt.Color(
+                "class:N",
+                scale=alt.Scale(domain=[title(name) for name in names], range=[palette[name] for name in names]),
+                legend=alt.Legend(columns=2),
+            ),
+            order="order:Q",
+            tooltip=[
+                alt.Tooltip("split:N", title="Set"),
+                alt.Tooltip("class:N", title="Class"),
+                alt.Tooltip("n:Q", title="Slices", format=","),
+                alt.Tooltip("share:Q", title="Share", format=".1%"),
+            ],
+        )
+    )
+    return finish(chart, 40 * len(counts) + 100, "share of each class in each split")

@@ -1,0 +1,144 @@
+"""Figures made of slices: answers at random, the worst mistakes, what augmentation does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.report.extra import load
+from tumorlens.report.figures import Stem, new_figure, plain, save, styled
+from tumorlens.report.theme import MUTED, RIGHT, WRONG
+from tumorlens.report.words import probability
+
+# Perceptually uniform and, unlike viridis, without the green and red that mean right and wrong here.
+_MAP_COLOURS = "inferno"
+_STRONGEST = 0.75
+
+
+def grid_figure(
+    images: NDArray[np.uint8],
+    true: Sequence[str],
+    predicted: Sequence[str],
+    probabilities: NDArray[np.floating],
+    path: Stem,
+    columns: int = 4,
+) -> list[Path]:
+    """Slices with what they are and what the network said; right and wrong differ by colour, frame and sign.
+
+    Args:
+        images: uint8 (N, S, S).
+        true: N class names.
+        predicted: N class names.
+        probabilities: float (N,), that of the answer.
+        path: of the files, without extension.
+        columns: slices per row.
+    """
+    rows = max(1, -(-len(images) // columns))
+    columns = max(1, min(columns, len(images)))
+    with styled():
+        figure = new_figure(2.25 * columns, 2.75 * rows)
+        cells = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in cells:
+            axes.axis("off")
+        for axes, image, truth, answer, p in zip(cells, images, true, predicted, probabilities, strict=False):
+            _slice(axes, image)
+            _verdict(axes, truth, answer, float(p))
+        return save(figure, path)
+
+
+def mistakes_figure(
+    images: NDArray[np.uint8],
+    maps: NDArray[np.floating],
+    true: Sequence[str],
+    predicted: Sequence[str],
+    probabilities: NDArray[np.floating],
+    path: Stem,
+    columns: int = 2,
+) -> list[Path]:
+    """The worst mistakes: each slice beside itself under its activation map.
+
+    The map's opacity grows with its strength, so that the anatomy stays visible where nothing speaks for the answer.
+
+    Args:
+        images: uint8 (N, S, S).
+        maps: float (N, S, S) in 0..1, what spoke for the answer.
+        true: N class names.
+        predicted: N class names.
+        probabilities: float (N,), that of the wrong answer.
+        path: of the files, without extension.
+        columns: pairs per row.
+    """
+    rows = max(1, -(-len(images) // columns))
+    columns = max(1, min(columns, len(images)))
+    with styled():
+        figure = new_figure(4.5 * columns, 2.75 * rows + 0.6)
+        cells = figure.subplots(rows, 2 * columns, squeeze=False)
+        for axes in cells.ravel():
+            axes.axis("off")
+        pairs = cells.reshape(-1, 2)
+        for (plain, mapped), image, strength, truth, answer, p in zip(
+            pairs, images, maps, true, predicted, probabilities, strict=False
+        ):
+            _slice(plain, image)
+            _slice(mapped, image)
+            strength = np.clip(np.nan_to_num(strength), 0, 1)
+            mapped.imshow(
+                strength, cmap=_MAP_COLOURS, vmin=0, vmax=1, alpha=_STRONGEST * strength, interpolation="bilinear"
+            )
+            _verdict(plain, truth, answer, float(p))
+            mapped.set_title("activation map", fontsize=9, fontweight="normal", color=MUTED)
+        shade = load("matplotlib.cm").ScalarMappable(load("matplotlib.colors").Normalize(0, 1), _MAP_COLOURS)
+        bar = figure.colorbar(shade, ax=cells, location="bottom", fraction=0.03, aspect=40, pad=0.02, shrink=0.6)
+        bar.outline.set_visible(False)
+        bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
+        bar.set_label("activation for the predicted class (0 none, 1 strongest in the slice)", fontsize=9)
+        return save(figure, path)
+
+
+def augmentation_figure(originals: NDArray[np.uint8], augmented: NDArray[np.uint8], path: Stem) -> list[Path]:
+    """Training slices and what random augmentation makes of them.
+
+    Args:
+        originals: uint8 (R, S, S), one per row.
+        augmented: uint8 (R, C, S, S), the variants of each.
+        path: of the files, without extension.
+    """
+    rows, columns = augmented.shape[:2]
+    with styled():
+        figure = new_figure(1.6 * (columns + 1), 1.65 * rows + 0.3)
+        cells = figure.subplots(rows, columns + 1, squeeze=False)
+        for row, original, variants in zip(cells, originals, augmented, strict=True):
+            for axes, image in zip(row, (original, *variants), strict=True):
+                _slice(axes, image)
+        cells[0, 0].set_title("original", fontsize=9)
+        cells[0, 1].set_title("augmented", fontsize=9, fontweight="normal", color=MUTED)
+        return save(figure, path)
+
+
+def _slice(axes: Any, image: NDArray[np.uint8]) -> None:
+    """Draw the grey values as they are: 0 black, 255 white, no stretching per image."""
+    axes.axis("on")
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _verdict(axes: Any, truth: str, answer: str, p: float) -> None:
+    right = truth == answer
+    colour = RIGHT if right else WRONG
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=colour, linewidth=2.5)
+    # Two lines: with long class names one line would run into the neighbour.
+    sign = "✓" if right else "✗"
+    axes.set_title(
+        f"{sign} true: {plain(truth, 18)}\npredicted: {plain(answer, 18)}  {probability(p)}",
+        color=colour,
+        fontsize=9,
+        linespacing=1.35,
+    )

@@ -1,0 +1,227 @@
+"""What the report says, as plain values for the template: no HTML here, no arithmetic in the template."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from tumorlens import __version__
+from tumorlens.labels import colours, title
+from tumorlens.report import words
+from tumorlens.report.run_folder import RunFolder
+
+MOST_SKIPPED = 50
+MOST_PAIRS = 50
+_SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
+
+
+def view(run: RunFolder) -> dict[str, Any]:
+    """Everything that the template names, apart from charts and images."""
+    metrics = run.metrics
+    test = metrics["test"]
+    return {
+        "name": metrics.get("name") or run.path.name,
+        "created": metrics.get("created") or "",
+        "research_only": words.RESEARCH_ONLY,
+        "headline": words.headline(test),
+        "unit_note": words.unit_note(test),
+        "tiles": _tiles(metrics),
+        "leak": _leak(metrics),
+        "data": _data(metrics),
+        "training": _training(metrics),
+        "classes": _classes(test),
+        "overall": _overall(metrics),
+        "mistakes_n": _mistakes(test),
+        "curve_note": _curve_note(run),
+        "undefined_curves": _undefined(run),
+        "settings": run.settings_toml.strip(),
+        "commands": _commands(run),
+        "versions": _versions(metrics),
+        "has_history": bool(run.history.get("epoch")),
+        "has_predictions": run.tested is not None and len(run.tested) > 0,
+        "audit_verdict": run.audit.get("verdict"),
+    }
+
+
+def _tiles(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    test, validation = metrics["test"], metrics.get("validation")
+    tiles = [
+        _tile("Test accuracy", test["accuracy"], _interval(test.get("accuracy_ci95"))),
+        _tile("Patient-level accuracy", test.get("patient_accuracy"), _patient_note(test)),
+        _tile("Balanced accuracy", test["balanced_accuracy"], _interval(test.get("balanced_accuracy_ci95"))),
+    ]
+    if validation:
+        tiles.append(_tile("Validation accuracy", validation["accuracy"], words.sample(validation)))
+    else:
+        tiles.append(_tile("Validation accuracy", None, "no validation set"))
+    return tiles
+
+
+def _tile(name: str, share: float | None, note: str) -> dict[str, str]:
+    return {"name": name, "value": words.percent(share), "note": note}
+
+
+def _interval(interval: list[float] | None) -> str:
+    return f"95{words.NBSP}% interval {words.percent_range(interval)}" if interval else "no interval"
+
+
+def _patient_note(scores: Mapping[str, Any]) -> str:
+    if scores.get("patient_accuracy") is None:
+        return "patients not known"
+    return _interval(scores.get("patient_accuracy_ci95"))
+
+
+def _leak(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    leaked = metrics.get("leaked")
+    if not leaked:
+        return None
+    pairs = leaked.get("pairs") or []
+    shipped = metrics.get("as_shipped")
+    return {
+        "removed": leaked.get("removed", len(pairs)),
+        "left": metrics["test"]["n"],
+        "pairs": [{"test": pair[0], "train": pair[1]} for pair in pairs[:MOST_PAIRS]],
+        "more": max(0, len(pairs) - MOST_PAIRS),
+        "shipped": words.percent(shipped["accuracy"]) if shipped else None,
+        "clean": words.percent(metrics["test"]["accuracy"]),
+    }
+
+
+def _data(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    data = metrics.get("data") or {}
+    labels = metrics.get("labels") or metrics["test"]["confusion"]["labels"]
+    counts, groups = data.get("counts") or {}, data.get("groups") or {}
+    skipped = data.get("skipped") or []
+    return {
+        "labels": [title(name) for name in labels],
+        "rows": [
+            {
+                "split": _SPLITS.get(split, split),
+                "counts": [by_class.get(name, 0) for name in labels],
+                "n": sum(by_class.values()),
+                "groups": groups.get(split),
+            }
+            for split, by_class in counts.items()
+        ],
+        "groups_title": {"patient": "Patients", "duplicate cluster": "Clusters"}.get(data.get("unit", ""), "Groups"),
+        "sources": data.get("sources") or [],
+        "unit": data.get("unit"),
+        "notes": data.get("notes") or [],
+        "skipped": skipped[:MOST_SKIPPED],
+        "skipped_n": len(skipped),
+    }
+
+
+def _training(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    training = metrics.get("training") or {}
+    size, rate = training.get("size"), training.get("images_per_second")
+
+    def known(key: str) -> str:
+        value = training.get(key)
+        return words.NOT_STATED if value in (None, "") else str(value)
+
+    return [
+        ("Network", known("model")),
+        ("Parameters", words.count(training.get("parameters"))),
+        ("Input", f"{size} × {size} pixels, grey" if size else words.NOT_STATED),
+        ("Epochs", known("epochs")),
+        ("Best epoch", known("best_epoch")),
+        ("Weights kept", known("kept")),
+        ("Time", words.duration(training.get("seconds"))),
+        ("Speed", f"{rate:.0f} images/s" if rate is not None else words.NONE),
+        ("Device", known("device")),
+        ("Backend", known("backend")),
+        ("Precision", known("precision")),
+        ("Seed", known("seed")),
+    ]
+
+
+def _classes(test: Mapping[str, Any]) -> list[dict[str, Any]]:
+    palette = colours(test["confusion"]["labels"])
+    return [
+        {
+            "title": title(name),
+            "colour": palette.get(name, "#999999"),
+            "n": part["n"],
+            "sensitivity": words.percent(part["sensitivity"]),
+            "interval": words.percent_range(part.get("sensitivity_ci95")),
+            "specificity": words.percent(part["specificity"]),
+            "ppv": words.percent(part["ppv"]),
+            "npv": words.percent(part["npv"]),
+            "auroc": words.score(part["auroc"]),
+        }
+        for name, part in test["per_class"].items()
+    ]
+
+
+def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of scores: a column for each set that was scored."""
+    columns = [("Test", metrics["test"])]
+    if metrics.get("validation"):
+        columns.append(("Validation", metrics["validation"]))
+    if metrics.get("as_shipped"):
+        columns.append(("Test as shipped (leaky)", metrics["as_shipped"]))
+    shares = (
+        ("Accuracy", "accuracy"),
+        ("Balanced accuracy", "balanced_accuracy"),
+        ("Patient-level", "patient_accuracy"),
+    )
+    plain = (
+        ("Macro F1", "macro_f1"),
+        ("AUROC, mean over classes", "auroc_macro"),
+        ("Calibration error (ECE)", "ece"),
+        ("Brier score, sum over classes", "brier"),
+        ("Log loss, nats", "nll"),
+    )
+    rows = [("Slices", [(words.count(s["n"]), "") for _, s in columns])]
+    for label, key in shares:
+        cells = [(words.percent(s.get(key)), words.percent_range(s.get(f"{key}_ci95"))) for _, s in columns]
+        rows.append((label, cells))
+    rows += [(label, [(words.score(s.get(key)), "") for _, s in columns]) for label, key in plain]
+    return {"columns": [label for label, _ in columns], "rows": rows}
+
+
+def _mistakes(test: Mapping[str, Any]) -> int:
+    matrix = test["confusion"]["matrix"]
+    return sum(map(sum, matrix)) - sum(matrix[i][i] for i in range(len(matrix)))
+
+
+def _curve_note(run: RunFolder) -> str:
+    """Says so when the saved predictions are not those behind the scores."""
+    if run.tested is None:
+        return "predictions.csv is missing, so there are no curves."
+    n = run.metrics["test"]["n"]
+    if len(run.tested) != n:
+        return f"Curves are drawn from {words.count(len(run.tested))} predictions, scores from {words.count(n)} slices."
+    return ""
+
+
+def _undefined(run: RunFolder) -> list[str]:
+    return [title(n) for n, part in run.metrics["test"]["per_class"].items() if part["auroc"] is None]
+
+
+def _commands(run: RunFolder) -> list[tuple[str, str]]:
+    folder = f"runs/{run.path.resolve().name}"
+    return [
+        (f"tumorlens verify {folder}", "recompute every number above from the saved predictions"),
+        (f"tumorlens evaluate {folder} DATA", "score the model on other labelled data"),
+        (f"tumorlens train DATA --config {folder}/config.toml", "train again with the same settings"),
+    ]
+
+
+def _versions(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    model = metrics.get("model") or {}
+    parity = metrics.get("parity") or {}
+    found = [(str(k), str(v)) for k, v in (metrics.get("versions") or {}).items()]
+    if model:
+        version = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
+        found.append(("Model", version or words.NOT_STATED))
+        found.append(("Model SHA-256", str(model.get("sha256") or words.NOT_STATED)))
+    if parity:
+        n, worst = parity.get("n"), parity.get("max_abs_difference")
+        found.append(
+            ("Keras against ONNX", f"largest difference {worst:.1e} over {words.plural(int(n or 0), 'slice')}")
+        )
+    found.append(("Report drawn by", f"tumorlens {__version__}, Altair {importlib.metadata.version('altair')}"))
+    return found

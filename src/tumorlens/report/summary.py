@@ -1,0 +1,55 @@
+"""The few lines that end a training on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tumorlens.labels import title
+from tumorlens.report.words import NBSP, NONE, count, percent, percent_range, sample, score, unit_note
+
+
+def summary_text(metrics: Mapping[str, Any]) -> str:
+    """The scores of ``metrics.json`` as plain text, one fact a line, aligned; ends without a newline."""
+    test, validation = metrics["test"], metrics.get("validation")
+    facts: list[tuple[str, str, str]] = [
+        ("Validation accuracy", percent(validation["accuracy"]) if validation else NONE, _validation_note(validation)),
+        ("Test accuracy", percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test)}"),
+    ]
+    if test.get("patient_accuracy") is not None:
+        facts.append(("Patient-level", percent(test["patient_accuracy"]), _interval(test.get("patient_accuracy_ci95"))))
+    facts += [
+        ("Balanced accuracy", percent(test["balanced_accuracy"]), _interval(test.get("balanced_accuracy_ci95"))),
+        ("AUROC, mean", score(test.get("auroc_macro")), ""),
+    ]
+    if metrics.get("as_shipped"):
+        facts.append(("As shipped (leaky)", percent(metrics["as_shipped"]["accuracy"]), _leak_note(metrics)))
+    lines = _columns([(name, value, note) for name, value, note in facts], "<><")
+    table = [("Class", "n", "sensitivity", "95 % interval")]
+    for name, part in test["per_class"].items():
+        interval = percent_range(part.get("sensitivity_ci95"))
+        table.append((title(name), count(part["n"]), percent(part["sensitivity"]), interval))
+    text = "\n".join([*lines, "", *_columns(table, "<>><"), "", unit_note(test)])
+    # Terminals and log files get plain spaces.
+    return text.replace(NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def _columns(rows: list[Any], align: str) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(align))]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _interval(interval: list[float] | None) -> str:
+    return f"95 % interval {percent_range(interval)}" if interval else "no interval"
+
+
+def _validation_note(validation: Mapping[str, Any] | None) -> str:
+    return sample(validation) if validation else "no validation set"
+
+
+def _leak_note(metrics: Mapping[str, Any]) -> str:
+    removed = (metrics.get("leaked") or {}).get("removed", 0)
+    return f"with {count(removed)} test images that also occur in the training data"

@@ -1,0 +1,108 @@
+"""Numbers and phrases as people read them; one spelling for the report, the card and the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NBSP = "\N{NO-BREAK SPACE}"
+NONE = "–"
+NOT_STATED = "not stated"
+RESEARCH_ONLY = "Research use only, not a medical device."
+_PLURALS = {"patient": "patients", "duplicate cluster": "duplicate clusters", "slice": "slices"}
+
+
+def percent(share: float | None) -> str:
+    """A share of 0..1 as percent with one decimal; 100.0 % and 0.0 % are kept for what is exactly that."""
+    if share is None:
+        return NONE
+    shown = round(100 * share, 1)
+    if share < 1:
+        shown = min(shown, 99.9)
+    if share > 0:
+        shown = max(shown, 0.1)
+    return f"{shown:.1f}{NBSP}%"
+
+
+def percent_range(interval: Sequence[float] | None) -> str:
+    """``91.9 to 96.4 %``, or a dash."""
+    if interval is None:
+        return NONE
+    return f"{percent(interval[0]).removesuffix(NBSP + '%')} to {percent(interval[1])}"
+
+
+def probability(value: float | None) -> str:
+    """Two decimals; three near certainty; never a 1 that is not one."""
+    if value is None:
+        return NONE
+    if value >= 0.9995:
+        return ">0.999" if value < 1 else "1.00"
+    return f"{value:.3f}" if value >= 0.995 else f"{value:.2f}"
+
+
+def score(value: float | None) -> str:
+    """A score without a unit (AUROC, ECE, Brier, log loss) with three decimals; 1.000 only for exactly 1."""
+    if value is None:
+        return NONE
+    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"
+
+
+def count(number: int | float | None) -> str:
+    """An integer with thin groups of three: 12 345."""
+    return NONE if number is None else f"{int(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float | None) -> str:
+    """``6 min 35 s``, ``2 h 05 min``."""
+    if seconds is None:
+        return NONE
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{count(number)} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
+
+
+def sample(scores: Mapping[str, Any]) -> str:
+    """What was tested: ``612 slices of 47 patients``."""
+    slices, unit = plural(scores["n"], "slice"), scores.get("unit", "slice")
+    if unit == "slice":
+        return slices
+    return f"{slices} {'of' if unit == 'patient' else 'in'} {plural(scores['groups'], unit)}"
+
+
+def unit_note(scores: Mapping[str, Any]) -> str:
+    """One sentence on what the intervals take as independent."""
+    unit = scores.get("unit", "slice")
+    if unit == "patient":
+        return "Intervals are bootstrapped over patients: slices of one patient are not independent."
+    if unit == "duplicate cluster":
+        return (
+            "Intervals are bootstrapped over clusters of near-duplicate images. Not every patient is known, so slices "
+            "of one patient may count as independent and the intervals may be too narrow."
+        )
+    return (
+        "Intervals are bootstrapped over single slices. Patients are not known, so slices of one patient count as "
+        "independent and the intervals may be too narrow."
+    )
+
+
+def headline(scores: Mapping[str, Any]) -> str:
+    """The result in one plain sentence."""
+    interval = percent_range(scores.get("accuracy_ci95"))
+    certainty = "no interval: too few independent cases" if interval == NONE else f"95{NBSP}% interval {interval}"
+    return f"The network named the class of {percent(scores['accuracy'])} of {sample(scores)} correctly ({certainty})."
+
+
+def markdown(text: object) -> str:
+    """``text`` as one line that Markdown shows as it is: names of files and classes come from strangers."""
+    flat = re.sub(r"\s+", " ", str(text)).strip()
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#!~$])", r"\\\1", flat)

@@ -1,0 +1,91 @@
+"""From a fitted Keras model to ONNX, checked slice by slice."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tumorlens.config import Settings
+from tumorlens.errors import ModelError
+from tumorlens.inference.engine import Engine
+from tumorlens.models import registry
+from tumorlens.models.keras_setup import import_keras
+from tumorlens.preprocess import to_input
+
+# Law 2 of the design: Keras and ONNX agree to this.
+TOLERANCE = 1e-4
+_OUTPUTS = ("logits", "embedding", "cam")
+
+
+def in_float32(model: Any, settings: Settings, classes: int) -> Any:
+    """The same network computing in float32, whatever precision it was trained in."""
+    keras = import_keras()
+    if keras.config.dtype_policy().name == "float32":
+        return model
+    keras.config.set_dtype_policy("float32")
+    # The weights come from the fitted model, so nothing needs to be downloaded again.
+    copy = registry.build(msgspec.structs.replace(settings.model, weights="none"), settings.preprocess.size, classes)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def to_onnx(model: Any, check: np.ndarray) -> tuple[bytes, dict[str, Any]]:
+    """The network as ONNX with outputs ``logits``, ``embedding`` and, where there is one, ``cam``.
+
+    Args:
+        model: from :func:`tumorlens.models.registry.build`, float32.
+        check: uint8 (N, S, S), real slices to compare Keras and ONNX Runtime on.
+
+    Returns:
+        The file's content, and ``{"max_abs_difference", "n"}``.
+
+    Raises:
+        ModelError: when any output of the two differs by more than 1e-4 of its scale.
+    """
+    keras = import_keras()
+    outputs = {name: model.output[name] for name in _OUTPUTS if name in model.output}
+    deployed = keras.Model(model.input, outputs, name="deployed")
+    inputs = to_input(check)
+    expected = {name: np.asarray(value) for name, value in deployed.predict_on_batch(inputs).items()}
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "model.onnx"
+        deployed.export(str(path), format="onnx", verbose=False)
+        content = path.read_bytes()
+    found = Engine(content).run(inputs)
+    worst = 0.0
+    for name, value in expected.items():
+        # Relative to the output's own scale where that is above one: float32 has seven digits, not seven decimals.
+        scale = max(1.0, float(np.abs(value).max(initial=0.0)))
+        worst = max(worst, float(np.abs(value - found[name]).max(initial=0.0)) / scale)
+    if not worst <= TOLERANCE:
+        raise ModelError(
+            f"ONNX Runtime and Keras differ by {worst:.2g} on {len(check)} slices; at most {TOLERANCE:g} is accepted",
+            hint="please report this with the model's settings; the Keras weights are in the run's checkpoints",
+            code="parity",
+        )
+    return content, {"max_abs_difference": worst, "n": len(check), "tolerance": TOLERANCE}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, converters say nothing: their notes are about TensorFlow's graph, not about anything a user can do."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
