@@ -23,7 +23,7 @@ CLASSES = {"glioma", "meningioma", "no_tumor", "pituitary"}
 
 @pytest.fixture(scope="module")
 def slices() -> list[PhantomSlice]:
-    return list(make_slices(60, seed=3))
+    return list(make_slices(40, seed=3))
 
 
 def same(a: PhantomSlice, b: PhantomSlice) -> bool:
@@ -32,7 +32,7 @@ def same(a: PhantomSlice, b: PhantomSlice) -> bool:
 
 
 def test_count_is_exact_and_a_smaller_count_is_a_prefix(slices: list[PhantomSlice]) -> None:
-    assert len(slices) == 60
+    assert len(slices) == 40
     again = list(make_slices(17, seed=3))
     assert len(again) == 17
     assert all(same(a, b) for a, b in zip(again, slices, strict=False))
@@ -61,7 +61,7 @@ def test_shapes_types_and_order(slices: list[PhantomSlice]) -> None:
         assert s.index == seen.get(s.patient, 0)
         seen[s.patient] = s.index + 1
     assert list(seen) == [f"P{k:05d}" for k in range(len(seen))]
-    assert all(4 <= n <= 8 for n in list(seen.values())[:-1])
+    assert all(3 <= n <= 5 for n in list(seen.values())[:-1])
     assert len({s.image.shape for s in slices}) > 3
 
 
@@ -85,10 +85,10 @@ def test_classes_are_balanced_within_one_patient(slices: list[PhantomSlice]) -> 
     assert set(counts) == CLASSES
     assert max(counts.values()) - min(counts.values()) <= 1
     per_class = Counter(s.label for s in slices)
-    assert max(per_class.values()) - min(per_class.values()) <= 8
+    assert max(per_class.values()) - min(per_class.values()) <= 5
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**40), count=st.integers(1, 3))
 def test_any_seed_gives_valid_slices(seed: int, count: int) -> None:
     items = list(make_slices(count, seed))

@@ -13,7 +13,7 @@ from tumorlens.data.phantom import PhantomSlice, make_slices
 
 pytest.importorskip("sklearn")
 
-COUNT = 400
+COUNT = 320
 CHANCE = 0.25
 
 

@@ -17,6 +17,7 @@ ALGORITHM = 1
 # The head is found on a copy no larger than this, which costs a tenth of finding it at 512 pixels.
 _SCOUT = 128
 _BINS = 1024
+_LARGEST = 1e12
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,11 +65,6 @@ def standardise(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
         uint8 (size, size).
     """
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-    if not cv2.checkRange(pixels):
-        finite = pixels[np.isfinite(pixels)]
-        low = float(finite.min()) if finite.size else 0.0
-        high = float(finite.max()) if finite.size else 0.0
-        pixels = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
     return _plain(pixels, recipe) if recipe.kind == "plain" else _standard(pixels, recipe)
 
 
@@ -77,9 +73,25 @@ def to_input(images: np.ndarray) -> np.ndarray:
     return (images.astype(np.float32) * np.float32(1 / 255))[..., np.newaxis]
 
 
+def _is_wild(small: np.ndarray) -> bool:
+    """Whether a shrunken copy shows NaN, infinities or values whose differences could overflow (averaging keeps all)."""
+    return not cv2.checkRange(small, True, -_LARGEST, _LARGEST)[0]
+
+
+def _tamed(pixels: np.ndarray) -> np.ndarray:
+    """The same picture without NaN, infinities and astronomic values (scaling is harmless: the window is linear)."""
+    finite = pixels[np.isfinite(pixels)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    filled = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
+    top = max(abs(low), abs(high))
+    return (filled.astype(np.float64) * (1e6 / top)).astype(np.float32) if top > _LARGEST else filled
+
+
 def _plain(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     lowest, highest = float(pixels.min()), float(pixels.max())
     resized = cv2.resize(pixels, (recipe.size, recipe.size), interpolation=cv2.INTER_AREA)
+    if _is_wild(resized):
+        return _plain(_tamed(pixels), recipe)
     if lowest < 0 or highest > 255:
         # Not an 8-bit image: bring its own range to 0…255 first.
         resized = (resized - lowest) * np.float32(255 / max(highest - lowest, 1e-6))
@@ -92,6 +104,8 @@ def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     while max(half.shape) >= 4 * _SCOUT or (half is pixels and max(half.shape) >= 2 * _SCOUT):
         half = cv2.resize(half, (max(1, half.shape[1] // 2), max(1, half.shape[0] // 2)), interpolation=cv2.INTER_AREA)
     scout = _shrink(half, _SCOUT)
+    if _is_wild(scout):
+        return _standard(_tamed(pixels), recipe)
     box, black, white = _head(scout, recipe)
     head = _crop(half, box, scout.shape)
     if max(head.shape) < recipe.size:  # halving went too far for this head
@@ -122,7 +136,9 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
     whole = (0, scout.shape[0], 0, scout.shape[1])
     if highest - lowest < 1e-6:
         return whole, lowest, highest
-    grey = cv2.convertScaleAbs(scout, alpha=255 / (highest - lowest), beta=-lowest * 255 / (highest - lowest))
+    # A few pixels far brighter than everything else must not make the head look like air.
+    _, top = _window(scout[::2, ::2], 0, 99.8)
+    grey = cv2.convertScaleAbs(np.minimum(scout, top), alpha=255 / (top - lowest), beta=-lowest * 255 / (top - lowest))
     # Otsu would cut dark brain away from bright scalp fat; a fraction of it separates head from air.
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     _, mask = cv2.threshold(grey, max(otsu * 0.4, 8), 255, cv2.THRESH_BINARY)
@@ -142,12 +158,12 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
     extra = round(recipe.margin * max(bottom - top, right - left))
     top, left = max(0, top - extra), max(0, left - extra)
     bottom, right = min(scout.shape[0], bottom + extra), min(scout.shape[1], right + extra)
-    black, white = _window(scout[top:bottom, left:right], recipe)
+    black, white = _window(scout[top:bottom:2, left:right:2], recipe.low, recipe.high)
     return (top, bottom, left, right), black, white
 
 
-def _window(head: np.ndarray, recipe: Recipe) -> tuple[float, float]:
-    """The grey values at the recipe's percentiles, from a histogram (sorting would cost more than decoding)."""
+def _window(head: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """The grey values at two percentiles, from a histogram (sorting would cost more than decoding)."""
     lowest, highest, _, _ = cv2.minMaxLoc(head)
     if highest - lowest < 1e-6:
         return lowest, highest
@@ -155,8 +171,8 @@ def _window(head: np.ndarray, recipe: Recipe) -> tuple[float, float]:
     counts = cv2.calcHist([np.ascontiguousarray(head)], [0], None, [_BINS], [lowest, top]).ravel()
     share = np.cumsum(counts) / head.size
     step = (highest - lowest) / _BINS
-    black = lowest + step * int(np.searchsorted(share, recipe.low / 100))
-    white = lowest + step * (int(np.searchsorted(share, recipe.high / 100)) + 1)
+    black = lowest + step * int(np.searchsorted(share, low / 100))
+    white = lowest + step * (int(np.searchsorted(share, high / 100)) + 1)
     return black, max(white, black + step)
 
 

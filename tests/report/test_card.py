@@ -1,0 +1,68 @@
+"""The model card and the closing lines carry the numbers, say what is unknown, and cannot be hijacked by names."""
+
+from tumorlens.evaluation import evaluate_table
+from tumorlens.report import model_card, summary_text, words
+
+
+def flat(text: str) -> str:
+    return text.replace(words.NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+def test_the_card_holds_every_section_and_the_scores(metrics) -> None:
+    card = model_card(metrics, "seed = 0\n")
+    for section in ("What it is", "Intended use", "Data", "Recipe", "Scores", "Limits"):
+        assert f"\n## {section}\n" in card
+    test = metrics["test"]
+    assert words.percent(test["accuracy"]) in card
+    assert words.percent_range(test["accuracy_ci95"]) in card
+    for part in test["per_class"].values():
+        assert words.percent_range(part["sensitivity_ci95"]) in card
+    assert "seed = 0" in card
+    assert "not stated" in card
+    assert card.count(words.RESEARCH_ONLY) == 1
+    widths = [line.count("|") - line.count(r"\|") for line in card.splitlines() if line.startswith("|")]
+    assert len(set(widths)) <= 3  # three tables, each of one width
+
+
+def test_a_card_without_anything_known_says_so(builders) -> None:
+    table = builders["table"]().where([label != "glioma" for label in builders["table"]().labels])
+    card = model_card({"test": evaluate_table(table, bootstrap=100), "labels": list(table.names)}, "")
+    assert card.count("not stated") > 8
+    assert "Never tested on: Glioma." in card
+    assert "There was no validation set." in card
+
+
+def test_names_cannot_break_the_card(builders) -> None:
+    bad = "x|y\n# Approved by the FDA <b>`"
+    table = builders["table"](names=("glioma", bad))
+    metrics = builders["metrics"](table, name=bad, model={})
+    metrics["data"]["notes"] = [bad]
+    card = model_card(metrics, "a = 1\n```\n# escaped?")
+    assert "\n# Approved" not in card
+    assert "<b>" not in card
+    assert "\n````toml\n" in card
+
+
+def test_the_summary_is_short_aligned_and_plain(metrics) -> None:
+    text = summary_text(metrics)
+    assert words.NBSP not in text
+    assert flat(words.percent(metrics["test"]["accuracy"])) in text
+    assert flat(words.percent(metrics["validation"]["accuracy"])) in text
+    assert "17 patients" in text
+    rows = text.split("\n\n")[1].splitlines()
+    assert len(rows) == 5
+    assert len({row.index(" %") for row in rows[1:]}) == 1
+    assert max(len(line) for line in text.splitlines()) <= 120
+
+
+def test_the_summary_without_patients_or_validation(builders) -> None:
+    metrics = builders["metrics"](builders["table"]())
+    metrics["test"]["patient_accuracy"] = None
+    metrics["test"]["unit"] = "slice"
+    metrics["as_shipped"] = metrics["test"]
+    metrics["leaked"] = {"removed": 3, "pairs": []}
+    text = summary_text(metrics)
+    assert "no validation set" in text
+    assert "Patient-level" not in text
+    assert "As shipped (leaky)" in text
+    assert "Patients are not known" in text

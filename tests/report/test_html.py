@@ -1,0 +1,198 @@
+"""The report: complete, self-contained, safe with hostile names, and honest about what is missing."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tumorlens.errors import DataError
+from tumorlens.evaluation import evaluate_table
+from tumorlens.report import render_report, words
+
+pytest.importorskip("altair")
+
+HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Text outside scripts, all tags, and the content of scripts and styles."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.scripts: list[tuple[dict[str, str], str]] = []
+        self.styles: list[str] = []
+        self._inside: str | None = None
+        self.feed(source)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, {k: v or "" for k, v in attributes}))
+        self._inside = tag if tag in ("script", "style") else self._inside
+
+    def handle_endtag(self, tag):
+        self._inside = None if tag == self._inside else self._inside
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts.append((self.tags[-1][1], data))
+        elif self._inside == "style":
+            self.styles.append(data)
+        else:
+            self.words.append(data)
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    path = render_report(run)
+    assert path == run / "report.html"
+    return read(path)
+
+
+def test_the_headline_numbers_are_those_of_metrics_json(page: Page, metrics) -> None:
+    test = metrics["test"]
+    for number in (
+        words.percent(test["accuracy"]),
+        words.percent_range(test["accuracy_ci95"]),
+        words.percent(test["patient_accuracy"]),
+        words.percent(metrics["validation"]["accuracy"]),
+        words.score(test["ece"]),
+        words.score(test["auroc_macro"]),
+        f"{test['groups']} patients",
+    ):
+        assert number.replace(words.NBSP, " ") in page.text.replace(words.NBSP, " ")
+    for part in test["per_class"].values():
+        assert words.percent(part["sensitivity"]).replace(words.NBSP, " ") in page.text.replace(words.NBSP, " ")
+    assert page.text.count(words.RESEARCH_ONLY) == 1
+    assert "tumorlens verify" in page.text
+    assert "learning_rate" in page.text
+
+
+def test_charts_and_pictures_are_inside(page: Page) -> None:
+    specs = {a["data-chart"]: json.loads(text) for a, text in page.scripts if a.get("type") == "application/json"}
+    assert set(specs) == {
+        f"chart-{name}"
+        for name in ("accuracy", "loss", "confusion", "balance", "roc", "pr", "confidence", "reliability")
+    }
+    targets = {a["id"] for tag, a in page.tags if tag == "div" and a.get("class") == "plot"}
+    assert targets == set(specs)
+    pictures = [a for tag, a in page.tags if tag == "img"]
+    assert len(pictures) >= 7
+    assert all(a["alt"] for a in pictures)
+    sections = {a["id"] for tag, a in page.tags if tag == "section"}
+    links = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert links == {f"#{name}" for name in sections}
+
+
+def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "poster", "action", "background"):
+            if name in attributes and tag != "a":
+                assert attributes[name].startswith("data:image/"), (tag, name)
+    for style in page.styles:
+        assert "@import" not in style
+        assert "url(" not in style
+    policy = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    code = [text for a, text in page.scripts if a.get("type") == "module"]
+    assert len(code) == 1
+    digest = base64.b64encode(hashlib.sha256(code[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_hostile_names_stay_text(tmp_path: Path, builders) -> None:
+    names = ("glioma", HOSTILE)
+    table = builders["table"](names=names)
+    metrics = builders["metrics"](
+        table,
+        name=HOSTILE,
+        created=HOSTILE,
+        leaked={"removed": 2, "pairs": [[HOSTILE, HOSTILE]]},
+        as_shipped=evaluate_table(table, bootstrap=100),
+    )
+    metrics["data"] |= {
+        "sources": [HOSTILE],
+        "notes": [HOSTILE],
+        "skipped": [{"path": f"{i}{HOSTILE}", "code": "corrupt", "reason": HOSTILE} for i in range(70)],
+    }
+    metrics["model"]["name"] = HOSTILE
+    folder = builders["write"](tmp_path / f"run-{HOSTILE.replace('/', '_')}", metrics, [table])
+    (folder / "config.toml").write_text("# </pre>" + HOSTILE)
+    page = read(render_report(folder))
+    assert "alert(1)" not in "".join(text for a, text in page.scripts if a.get("type") == "module")
+    assert not [tag for tag, a in page.tags if "onerror" in a or "evil.example" in a.get("src", "")]
+    assert {a.get("type") for tag, a in page.tags if tag == "script"} == {"module", "application/json"}
+    assert HOSTILE in page.text
+    source = (folder / "report.html").read_text()
+    assert html.escape(HOSTILE, quote=False).split("&lt;img")[0] in source
+    assert "<script>alert" not in source
+    assert "The first 50 of 70" in page.text
+
+
+def test_a_leak_is_said_beside_the_headline(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    clean = table.where([i >= 20 for i in range(len(table))])
+    pairs = [[name, "train/x.png"] for name in table.ids[:20]]
+    metrics = builders["metrics"](
+        clean, leaked={"removed": 20, "pairs": pairs}, as_shipped=evaluate_table(table, bootstrap=100)
+    )
+    page = read(render_report(builders["write"](tmp_path / "run", metrics, [table])))
+    assert "20 test images also occur in the training data" in page.text
+    assert "leaky" in page.text
+    assert "Curves are drawn from" not in page.text  # leaked slices are not in the curves either
+
+
+def test_a_bare_run_says_what_is_missing(tmp_path: Path, builders) -> None:
+    table = builders["table"](strength=60.0)
+    metrics = {"test": evaluate_table(table, bootstrap=100)}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    page = read(render_report(folder))
+    for said in (
+        "no validation set",
+        "It made no mistake",
+        "No slices were drawn",
+        "no history.csv",
+        "predictions.csv is missing",
+        "config.toml is missing",
+        "Augmentation was off",
+        "not stated",
+    ):
+        assert said in page.text, said
+
+
+def test_predictions_that_do_not_match_the_scores_are_noticed(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    metrics = builders["metrics"](table)
+    folder = builders["write"](tmp_path / "run", metrics, [table.where([i > 9 for i in range(len(table))])])
+    assert "Curves are drawn from 110 predictions, scores from 120 slices" in read(render_report(folder)).text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "not a run folder"), ("{}", "no test scores"), ("[]", "no JSON object"), ("{", "cannot be read")],
+)
+def test_a_folder_that_is_no_finished_run_is_refused(tmp_path: Path, content, message: str) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        render_report(tmp_path)
+
+
+def test_a_damaged_history_says_where(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    folder = builders["write"](tmp_path / "run", builders["metrics"](table), [table])
+    (folder / "history.csv").write_text("epoch,loss\n1,0.5\n2,low\n")
+    with pytest.raises(DataError, match="line 3, column loss: 'low'"):
+        render_report(folder)
