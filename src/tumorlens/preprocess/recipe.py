@@ -138,6 +138,7 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
         return whole, lowest, highest
     # A few pixels far brighter than everything else must not make the head look like air.
     _, top = _window(scout[::2, ::2], 0, 99.8)
+    top = top if top - lowest > 1e-6 else highest
     grey = cv2.convertScaleAbs(np.minimum(scout, top), alpha=255 / (top - lowest), beta=-lowest * 255 / (top - lowest))
     # Otsu would cut dark brain away from bright scalp fat; a fraction of it separates head from air.
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
