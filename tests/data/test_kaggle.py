@@ -7,6 +7,7 @@ import io as memory
 import json
 import threading
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class Kaggle(http.server.BaseHTTPRequestHandler):
     """An HTTP proxy that answers every request as Kaggle's API would."""
 
     status = 200
-    calls: list[str] = []
+    calls: ClassVar[list[str]] = []
 
     def do_POST(self):
         asked = self.path.rsplit("/", 1)[1]

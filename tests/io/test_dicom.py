@@ -66,8 +66,13 @@ def test_plain(tmp_path):
 
 def test_signed_with_rescale_and_a_window_that_is_not_applied(tmp_path):
     path = write(
-        tmp_path / "a.dcm", (STORED.astype(np.int16) - 100), RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=1, WindowWidth=2
-    )  # fmt: skip
+        tmp_path / "a.dcm",
+        STORED.astype(np.int16) - 100,
+        RescaleSlope=2,
+        RescaleIntercept=-1000,
+        WindowCenter=1,
+        WindowWidth=2,
+    )
     np.testing.assert_array_equal(io.read(path)[0].pixels, (STORED.astype(float) - 100) * 2 - 1000)
 
 

@@ -20,8 +20,14 @@ NOISE = np.random.default_rng(1).integers(0, 255, (24, 20), np.uint8)
 def _pictures():
     made = {}
     for kind, options in (
-        ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("GIF", {}), ("TIFF", {}), ("BMP", {}), ("WEBP", {}),
-    ):  # fmt: skip
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+    ):
         out = memory.BytesIO()
         Image.fromarray(NOISE).save(out, kind, **options)
         made[f"{kind}{len(options) or ''}"] = out.getvalue()

@@ -84,7 +84,8 @@ def _tamed(pixels: np.ndarray) -> np.ndarray:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     filled = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
     top = max(abs(low), abs(high))
-    return (filled.astype(np.float64) * (1e6 / top)).astype(np.float32) if top > _LARGEST else filled
+    # Well below the limit, so that rounding cannot make the result wild again.
+    return (filled.astype(np.float64) * (1e6 / top)).astype(np.float32) if top > _LARGEST / 2 else filled
 
 
 def _plain(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:

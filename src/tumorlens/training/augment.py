@@ -54,9 +54,9 @@ def draw(rng: np.random.Generator, count: int, settings: AugmentSettings) -> Par
     # Drawn on a logarithmic scale: as often darker as brighter.
     gamma = np.exp(np.log1p(settings.gamma) * spread[:, 5:6])
     gain = 1 + settings.contrast * spread[:, 6:7]
-    curve = np.where(grey > 0, grey**gamma, 0) * gain + settings.brightness * spread[:, 7:8]
-    # The air around the head stays black: real air is, whatever the scanner's window.
-    curve *= np.minimum(grey * 16, 1)
+    # The air around the head stays black whatever is added: real air is, whatever the scanner's window.
+    added = settings.brightness * spread[:, 7:8] * np.minimum(grey * 16, 1)
+    curve = np.where(grey > 0, grey**gamma, 0) * gain + added
     return Parameters(matrices, np.clip(np.rint(curve * 255), 0, 255).astype(np.uint8))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def load(path: Path) -> tuple[Progress, dict[str, list[np.ndarray]]]:
                 group, slash, number = name.partition("/")
                 if slash:
                     groups.setdefault(group, {})[int(number)] = file[name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not a whole checkpoint: {error}", hint="start the training again") from error
     return progress, {group: [members[i] for i in sorted(members)] for group, members in groups.items()}
 

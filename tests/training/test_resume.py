@@ -1,0 +1,114 @@
+"""A run that is stopped anywhere ends with the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tumorlens.config import AugmentSettings, ModelSettings, TrainSettings
+from tumorlens.errors import Interrupted, ModelError
+from tumorlens.models import registry
+from tumorlens.models.keras_setup import prepare
+from tumorlens.training import state
+from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.loop import Loop, Validation, Watcher
+
+IMAGES = np.random.default_rng(0).integers(0, 255, (80, 32, 32)).astype(np.uint8)
+CLASSES = np.random.default_rng(1).integers(0, 3, 80)
+for number, kind in enumerate(CLASSES):
+    IMAGES[number, kind * 10 : kind * 10 + 10] //= 3
+
+
+def fit(folder: Path, name: str, *, stop_at: int | None = None, signal_at: int | None = None, **settings: object) -> Loop:
+    prepare("cpu", "float32", True, 1)
+    model = registry.build(ModelSettings(name=name, width=8), 32, 3)
+    targets = np.eye(3, dtype=np.float32)[CLASSES]
+    batches = TrainingBatches(IMAGES[:64], targets[:64], np.ones(64, np.float32), 16, AugmentSettings(), 1)
+    steps = 0
+
+    def on_batch(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_at:
+            raise SystemExit  # as abrupt as it gets within one process: nothing is saved
+        if steps == signal_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    chosen = TrainSettings(**{"epochs": 3, "batch_size": 16, "warmup_epochs": 1.0, **settings})  # type: ignore[arg-type]
+    loop = Loop(model, batches, Validation(IMAGES[64:], CLASSES[64:]), chosen, folder / "checkpoints", Watcher(on_batch=on_batch))
+    loop.run()
+    return loop
+
+
+def weights(loop: Loop) -> list[np.ndarray]:
+    return state.read(loop.fitted.variables)
+
+
+def same(a: Loop, b: Loop) -> bool:
+    return all((x == y).all() for x, y in zip(weights(a), weights(b), strict=True)) and [
+        {**row, "seconds": 0, "images_per_second": 0} for row in a.progress.history
+    ] == [{**row, "seconds": 0, "images_per_second": 0} for row in b.progress.history]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("compact", {"keep": "best", "ema": 0.9}),
+        ("plain", {"optimizer": "adam", "patience": 1, "epochs": 6}),
+    ],
+)
+def test_stopped_runs_end_like_uninterrupted_ones(name: str, settings: dict[str, object], tmp_path: Path) -> None:
+    straight = fit(tmp_path / "a", name, **settings)
+    assert same(straight, fit(tmp_path / "b", name, **settings)), "two uninterrupted runs differ"
+
+    with pytest.raises(SystemExit):  # killed in the second epoch: that epoch is done again
+        fit(tmp_path / "killed", name, stop_at=6, **settings)
+    assert same(straight, fit(tmp_path / "killed", name, **settings))
+
+    with pytest.raises(Interrupted, match="epoch 2 after step 2 of 4"):  # Ctrl-C: goes on in mid-epoch
+        fit(tmp_path / "asked", name, signal_at=6, **settings)
+    assert same(straight, fit(tmp_path / "asked", name, **settings))
+
+
+def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
+    first = fit(tmp_path, "plain", epochs=1)
+    again = fit(tmp_path, "plain", epochs=1, stop_at=1)
+    assert same(first, again)
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path, "plain", epochs=1)
+    file = tmp_path / "checkpoints" / "last.npz"
+    with pytest.raises(ModelError, match="does not fit this network"):
+        fit(tmp_path, "compact", epochs=1)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="not a whole checkpoint"):
+        fit(tmp_path, "plain", epochs=1)
+
+
+def test_history_has_a_line_per_epoch(tmp_path: Path) -> None:
+    fit(tmp_path, "plain", epochs=2)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,seconds,images_per_second,learning_rate,loss,accuracy,val_loss,val_accuracy"
+    assert len(lines) == 3
+
+
+def test_early_stopping_and_the_best_epoch(tmp_path: Path) -> None:
+    loop = fit(tmp_path, "plain", epochs=30, patience=2, keep="best", learning_rate=0.05, schedule="constant")
+    losses = [row["val_loss"] for row in loop.progress.history]
+    assert loop.progress.finished
+    assert loop.progress.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == min(30, loop.progress.best_epoch + 2)
+    assert loop._validate()[0] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
+    loop = fit(tmp_path, "plain", epochs=4, warmup_epochs=2.0)
+    rates = [row["learning_rate"] for row in loop.progress.history]
+    assert rates[0] == pytest.approx(rates[1] / 2)
+    assert rates[1] == pytest.approx(1e-3)
+    assert rates[3] == pytest.approx(0, abs=1e-9)
