@@ -114,6 +114,8 @@ def test_label_and_join(kaggle, tree):
     found = data.read(["glioma=kaggle:someone/brains", tree("own", "no/1.png")])
     assert found.count() == {"glioma": 3, "no_tumor": 1}
     assert "kaggle" in found.provenance
+    both = data.read(["kaggle:someone/brains", "kaggle:someone/two"])
+    assert [fact["dataset"] for fact in both.provenance["kaggle"]] == ["someone/brains", "someone/two"]
 
 
 @pytest.mark.parametrize(("status", "word"), [(403, "access"), (401, "access"), (404, "no such"), (500, "500")])

@@ -61,11 +61,6 @@ def is_never(suffix: str) -> bool:
     return suffix in _NEVER
 
 
-def has_image_name(suffix: str) -> bool:
-    """Whether the extension says "image"; DICOM files often have none, so others are worth a look inside."""
-    return is_picture(suffix) or is_volume(suffix)
-
-
 def rows(wanted: Wanted) -> tuple[list[Row], list[Skipped]]:
     """The rows of one file, or why there are none.
 

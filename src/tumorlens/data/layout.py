@@ -12,7 +12,7 @@ The rule, in order:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tumorlens.data.listing import Entry
 from tumorlens.labels import canonical, is_known
@@ -67,7 +67,7 @@ def unwrap(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
             holds_images = any(len(entry.folders) == 1 for entry in kept)
             if holds_images or is_known(top) or split_of(top):
                 break
-            kept = [Entry(entry.path, entry.parts[1:]) for entry in kept]
+            kept = [replace(entry, parts=entry.parts[1:]) for entry in kept]
             continue
         copy = _repeating(kept, tops)
         if not copy:

@@ -23,10 +23,12 @@ class Entry:
     Attributes:
         path: as it can be opened: a path, or ``archive.zip!member``.
         parts: its place below the root: folders, then the file name.
+        scan: a DICOM, NIfTI or MATLAB file rather than a picture, as far as is known.
     """
 
     path: str
     parts: tuple[str, ...]
+    scan: bool = False
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from tumorlens.data.layout import place, unwrap
 from tumorlens.data.listing import Entry, Listing, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.data.pairing import pair
-from tumorlens.data.trees import no_image, patient_folder
+from tumorlens.data.trees import candidates, patient_folder
 from tumorlens.errors import DataError, InputError
 
 Progress = Callable[[int, int], None]
@@ -44,14 +44,9 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
     """
     found = _files(path)
     skipped = list(found.skipped)
-    candidates: list[Entry] = []
-    for entry in found.entries:
-        problem = no_image(entry)
-        if problem is None:
-            candidates.append(entry)
-        else:
-            skipped.append(problem)
-    entries, _repeated = unwrap(candidates)
+    usable, unusable = candidates(found.entries)
+    skipped += unusable
+    entries, _repeated = unwrap(usable)
     pairs = pair(entries)
     rows: list[Row] = []
     for done, entry in enumerate(pairs.images):
@@ -75,6 +70,8 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
                 rows.append(judged)
             else:
                 skipped.append(judged)
+    if progress is not None:
+        progress(len(pairs.images), len(pairs.images))
     counts = Counter(item.code for item in skipped)
     if not rows and counts["no_mask"]:
         raise DataError(

@@ -62,7 +62,7 @@ def read(
         except InputError as error:
             raise DataError(error.message, hint=error.hint, code=error.code) from error
         manifests.append(_labelled(manifest, spec))
-    return join(_apart(manifests))
+    return replace(join(_apart(manifests)), provenance=_facts(manifests))
 
 
 def _read_one(
@@ -160,6 +160,16 @@ def _labelled(manifest: Manifest, spec: Spec) -> Manifest:
         if old != new
     ]
     return replace(manifest, rows=tuple(rows), notes=(*manifest.notes, *notes))
+
+
+def _facts(manifests: Sequence[Manifest]) -> dict[str, object]:
+    """The provenance of all; lists (one entry per Kaggle data set) are put together, not replaced."""
+    facts: dict[str, object] = {}
+    for manifest in manifests:
+        for name, fact in manifest.provenance.items():
+            earlier = facts.get(name)
+            facts[name] = [*earlier, *fact] if isinstance(earlier, list) and isinstance(fact, list) else fact
+    return facts
 
 
 def _apart(manifests: Sequence[Manifest]) -> list[Manifest]:

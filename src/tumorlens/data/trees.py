@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
@@ -13,6 +14,7 @@ from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.data.pairing import pair
 from tumorlens.errors import InputError
 from tumorlens.io import kind_of
+from tumorlens.io.sniff import RASTER
 from tumorlens.labels import is_known
 
 Progress = Callable[[int, int], None]
@@ -33,14 +35,9 @@ def read_tree(root: str, source: str, *, label: str = "", progress: Progress | N
     """
     found = listing(root)
     skipped = list(found.skipped)
-    candidates: list[Entry] = []
-    for entry in found.entries:
-        problem = no_image(entry)
-        if problem is None:
-            candidates.append(entry)
-        else:
-            skipped.append(problem)
-    entries, repeated = unwrap(candidates)
+    usable, unusable = candidates(found.entries)
+    skipped += unusable
+    entries, repeated = unwrap(usable)
     notes = []
     if repeated:
         copy = repeated[0].parts[0]
@@ -56,13 +53,15 @@ def read_tree(root: str, source: str, *, label: str = "", progress: Progress | N
         if progress is not None:
             progress(done, len(pairs.images))
         wanted = _wanted(entry, source, label, pairs.mask_of.get(entry.path, ""))
-        if classes and not wanted.label and not expand.is_volume(entry.suffix):
+        if classes and not wanted.label and not entry.scan:
             reason = f"{entry.path} lies outside the class folders"
             skipped.append(Skipped(entry.path, "unlabelled", reason))
             continue
         made, unusable = expand.rows(wanted)
         rows += made
         skipped += unusable
+    if progress is not None:
+        progress(len(pairs.images), len(pairs.images))
     return Manifest(tuple(rows), tuple(skipped), tuple(notes))
 
 
@@ -72,33 +71,36 @@ def patient_folder(entry: Entry) -> str:
     return "" if means_nothing(name) or is_known(name) else name
 
 
-def no_image(entry: Entry) -> Skipped | None:
-    """Why a file cannot be an image; a file with an unknown extension is opened to see."""
-    if expand.is_never(entry.suffix):
-        return Skipped(entry.path, "not_an_image", f"{entry.path} is a {entry.suffix} file, not an image")
-    if expand.has_image_name(entry.suffix):
-        return None
-    try:
-        kind = kind_of(entry.path)
-    except InputError as error:
-        return skip(entry.path, error)
-    if kind in ("zip", "npz"):
-        return Skipped(entry.path, "unsupported", f"{entry.path} is an archive; give it as a data set of its own")
-    return None
+def candidates(entries: Sequence[Entry]) -> tuple[list[Entry], list[Skipped]]:
+    """The entries that may be images, and why the others cannot; an unknown extension is opened to see."""
+    kept: list[Entry] = []
+    skipped: list[Skipped] = []
+    for entry in entries:
+        try:
+            if expand.is_never(entry.suffix):
+                reason = f"{entry.path} is a {entry.suffix} file, not an image"
+                skipped.append(Skipped(entry.path, "not_an_image", reason))
+            elif expand.is_picture(entry.suffix) or expand.is_volume(entry.suffix):
+                kept.append(replace(entry, scan=expand.is_volume(entry.suffix)))
+            else:
+                kind = kind_of(entry.path)
+                if kind in ("zip", "npz"):
+                    reason = f"{entry.path} is an archive; give it as a data set of its own"
+                    skipped.append(Skipped(entry.path, "unsupported", reason))
+                else:
+                    kept.append(replace(entry, scan=kind not in RASTER))
+        except InputError as error:
+            skipped.append(skip(entry.path, error))
+    return kept, skipped
 
 
 def _place_label(entry: Entry) -> str:
-    return place(entry, known_only=_is_scan(entry)).label
-
-
-def _is_scan(entry: Entry) -> bool:
-    return not expand.is_picture(entry.suffix)
+    return place(entry, known_only=entry.scan).label
 
 
 def _wanted(entry: Entry, source: str, label: str, mask: str) -> Wanted:
-    scan = _is_scan(entry)
-    where = place(entry, known_only=scan)
-    folder = patient_folder(entry) if scan and where.rest else ""
+    where = place(entry, known_only=entry.scan)
+    folder = patient_folder(entry) if entry.scan and where.rest else ""
     return Wanted(
         path=entry.path,
         suffix=entry.suffix,

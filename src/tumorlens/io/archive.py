@@ -45,9 +45,12 @@ def members(content: Content, limits: Limits = DEFAULT) -> list[Member]:
         InputError: when the archive itself is damaged or has too many entries.
     """
     with decoding(content.name, "zip archive"):
+        entries = _archive(content, limits).infolist()
+        if len(entries) > limits.members:
+            raise too_large(content.name, f"{len(entries)} entries", f"{limits.members}")
         seen: set[str] = set()
         found: list[Member] = []
-        for info in _archive(content, limits).infolist():
+        for info in entries:
             if info.is_dir():
                 continue
             problem = _problem(f"{content.name}!{info.filename}", info, limits)

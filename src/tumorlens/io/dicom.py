@@ -16,6 +16,7 @@ from tumorlens.errors import InputError
 from tumorlens.io import dicom_geometry as geometry
 from tumorlens.io.content import Content
 from tumorlens.io.guard import decoding, extra
+from tumorlens.io.header import corrupt
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits
 from tumorlens.io.raster import luminance
@@ -24,6 +25,8 @@ from tumorlens.io.volumes import Frames
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _JPEG2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _RAW = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", _DEFLATED})
+# The file meta group is a few hundred bytes; its private information may be longer, but hardly this long.
+_META_BYTES = 1 << 18
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -88,6 +91,12 @@ def _dataset(content: Content, limits: Limits, *, pixels: bool) -> Any:
         raise InputError(
             f"{content.name} has a DICOM name but no DICOM content", hint="export it again", code="not_an_image"
         )
+    if not _syntax(dataset):
+        # What pydicom found out by trying; compressed data cannot be recognised without the file meta group.
+        implicit, little = dataset.original_encoding
+        uid = pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian
+        dataset.file_meta = getattr(dataset, "file_meta", None) or pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else uid
     return dataset
 
 
@@ -195,19 +204,15 @@ def _text(dataset: Any, keyword: str) -> str:
 
 def _check_deflate(content: Content, limits: Limits) -> None:
     """Bound what a deflated data set unpacks to; pydicom would unpack all of it."""
-    head = content.head(4096)
+    head = content.head(_META_BYTES)
     if _DEFLATED.encode() not in head:
         return
-    import pydicom
-
-    with content.open() as file:
-        meta = pydicom.filereader.read_file_meta_info(file)
-        file.seek(0)
-        data = file.read()
-    # Preamble, prefix, the group length element, then the group (PS3.10 section 7.1).
-    start = 144 + int(meta.get("FileMetaInformationGroupLength") or 0)
+    # Preamble, prefix, the group length element, then the group it counts (PS3.10 section 7.1).
+    group, element, length = struct.unpack_from("<HH4xI", head, 132)
+    if (group, element) != (0x0002, 0x0000):
+        raise corrupt(content.name, "DICOM file", "it does not say where its header ends")
     unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-    total, rest = 0, data[start:]
+    total, rest = 0, content.bytes(limits)[144 + length :]
     while rest and not unpack.eof:
         total += len(unpack.decompress(rest, 1 << 22))
         rest = unpack.unconsumed_tail

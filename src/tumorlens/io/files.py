@@ -196,7 +196,7 @@ def _all(content: Content, kind: str, limits: Limits) -> list[Slice]:
 def _frames(content: Content, kind: str, limits: Limits) -> Frames:
     if kind in ("jpeg", "png"):
         return raster.image(content, kind, limits)
-    return recent(content.key, lambda: _decode(content, kind, limits))
+    return recent((*content.key, limits), lambda: _decode(content, kind, limits))
 
 
 def _decode(content: Content, kind: str, limits: Limits) -> Frames:

@@ -8,8 +8,10 @@ posterior or left. Of a 4-D file the first volume is taken.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
+from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -69,8 +71,14 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
         return Frames(tuple(pages), geometry=(about,), scale=(_scale(header),))
 
 
-def _opened(content: Content, kind: str) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(content.open())) if kind == "nifti.gz" else content.open()
+@contextlib.contextmanager
+def _opened(content: Content, kind: str) -> Iterator[BinaryIO]:
+    with content.open() as raw:
+        if kind == "nifti.gz":
+            with gzip.open(raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield raw
 
 
 def _header(content: Content, file: BinaryIO) -> Any:

@@ -39,7 +39,7 @@ class Camera:
 def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> Camera:
     """Draw a camera that shows about `height_mm` x `width_mm`; the final size is 192 to 320 px a side."""
     matrix = int(rng.integers(192, 297))
-    fov = max(height_mm, width_mm) * rng.uniform(0.97, 1.16)
+    fov = max(height_mm, width_mm) * rng.uniform(0.96, 1.08)
     spacing = float(fov / matrix)
     tight = rng.uniform(0.0, 1.0)
     rows, cols = (
@@ -48,8 +48,8 @@ def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> 
     )
     pad = [0, 0, 0, 0]
     if rng.random() < 0.4:
-        top, bottom = rng.integers(0, max(1, min(24, (320 - rows) // 2)) + 1, 2)
-        left, right = rng.integers(0, max(1, min(24, (320 - cols) // 2)) + 1, 2)
+        top, bottom = rng.integers(0, max(1, min(12, (320 - rows) // 2)) + 1, 2)
+        left, right = rng.integers(0, max(1, min(12, (320 - cols) // 2)) + 1, 2)
         pad = [int(top), int(bottom), int(left), int(right)]
     return Camera(
         shape=(rows, cols),

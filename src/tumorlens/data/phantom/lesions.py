@@ -60,10 +60,10 @@ class Glioma(Lesion):
     def __init__(self, rng: np.random.Generator, centre: Point, radius: float) -> None:
         super().__init__(rng, centre, radius)
         self.mass = float(rng.uniform(0.08, 0.30))
-        self.kind = str(rng.choice(("ring", "patchy", "low"), p=(0.72, 0.20, 0.08)))
+        self.kind = str(rng.choice(("ring", "patchy", "low"), p=(0.80, 0.15, 0.05)))
         self.rough = float(rng.uniform(0.12, 0.26))
-        self.rim = float(rng.uniform(0.22, 0.5)) * radius
-        self.halo = float(rng.uniform(5.0, 18.0))
+        self.rim = float(rng.uniform(0.22, 0.42)) * radius
+        self.halo = float(rng.uniform(9.0, 20.0))
 
     def distance(self, s: Surfaces) -> Array:
         """A ball with coarse lumps, stopped short of the skull."""

@@ -43,7 +43,7 @@ _AXES: Final = {
 }
 _MIDDLE: Final = {"axial": (0.0, -8.0, 0.0), "coronal": (0.0, 0.0, -16.0), "sagittal": (0.0, -8.0, -14.0)}
 _EXTENT_MM: Final = {"axial": (214.0, 178.0), "coronal": (222.0, 178.0), "sagittal": (226.0, 222.0)}
-_FREE_LEVEL: Final = {"axial": (-44.0, 52.0), "coronal": (-78.0, 46.0), "sagittal": (-46.0, 46.0)}
+_FREE_LEVEL: Final = {"axial": (16.0, 38.0), "coronal": (-52.0, -26.0), "sagittal": (22.0, 40.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ def _block(seed: int, k: int) -> _Block:
     order = rng.permutation(len(CLASSES))
     return _Block(
         label=CLASSES[int(order[k % len(CLASSES)])],
-        slices=int(rng.integers(3, 7)),
+        slices=int(rng.integers(3, 6)),
         plane=PLANES[int(rng.choice(3, p=(0.36, 0.32, 0.32)))],
-        sequence=str(rng.choice(("t1_post", "t1", "t2"), p=(0.94, 0.02, 0.04))),
-        free=bool(rng.random() < 0.40),
+        sequence=str(rng.choice(("t1_post", "t1", "t2"), p=(0.96, 0.01, 0.03))),
+        free=bool(rng.random() < 0.42),
     )
 
 
@@ -96,7 +96,7 @@ def _sequence(name: str, rng: np.random.Generator) -> Sequence:
 
 def _tilt(axes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Turn the picture's axes by a few degrees: about the normal most, out of the plane less."""
-    a, b, c = np.deg2rad(rng.normal(0.0, (2.5, 2.5, 4.0)))
+    a, b, c = np.deg2rad(rng.normal(0.0, (2.0, 2.0, 3.5)))
     about_u = np.array(((1, 0, 0), (0, np.cos(a), -np.sin(a)), (0, np.sin(a), np.cos(a))))
     about_v = np.array(((np.cos(b), 0, np.sin(b)), (0, 1, 0), (-np.sin(b), 0, np.cos(b))))
     about_n = np.array(((np.cos(c), -np.sin(c), 0), (np.sin(c), np.cos(c), 0), (0, 0, 1)))
@@ -125,7 +125,7 @@ class _Patient:
         self.fade = float(rng.uniform(-85.0, -50.0))
         self.thickness = float(rng.uniform(2.0, 6.0))
         self.axes = _tilt(np.array(_AXES[plane], np.float64), rng)
-        self.shift = rng.normal(0.0, 4.0, 3)
+        self.shift = rng.normal(0.0, 2.5, 3)
         sella_radius = float(rng.uniform(11.0, 18.0))
         self.reference = np.array((SELLA[0], SELLA[1], SELLA[2] + 3.0)) * self.anatomy.scale
         if self.block.free and self.block.label != "pituitary":

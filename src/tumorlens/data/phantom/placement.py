@@ -6,6 +6,8 @@ the slice would give the class away (adenomas only ever occur at one level).
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,24 @@ from .shapes import Point
 __all__ = ["place_lesion"]
 
 _CANDIDATES = 900
+
+# Common sites (|x|, y, z) in mm, chosen so that every slice level of `patients.py` passes near one.
+_SITES: Final = {
+    "glioma": (
+        (38.0, -15.0, -22.0),  # temporal lobe
+        (28.0, 28.0, 22.0),  # frontal white matter
+        (28.0, -38.0, 28.0),  # parietal white matter
+        (6.0, 38.0, 14.0),  # medial frontal lobe
+        (10.0, -58.0, -34.0),  # cerebellum
+    ),
+    "meningioma": (
+        (52.0, 2.0, -24.0),  # sphenoid wing and temporal convexity
+        (48.0, 2.0, 34.0),  # frontal convexity
+        (46.0, -44.0, 30.0),  # parietal convexity
+        (10.0, -4.0, 66.0),  # parasagittal
+        (32.0, 44.0, 32.0),  # frontal pole
+    ),
+}
 
 
 def place_lesion(
@@ -41,7 +61,7 @@ def place_lesion(
         offset = float((np.array(centre) * anatomy.scale - reference) @ axes[2])
         return Adenoma(rng, centre, sella_radius * grow), offset
     kind = Glioma if label == "glioma" else Meningioma
-    radius = float(rng.uniform(14.0, 26.0) if label == "glioma" else rng.uniform(13.0, 22.0)) * grow
+    radius = float(rng.uniform(16.0, 27.0) if label == "glioma" else rng.uniform(15.0, 23.0)) * grow
     while True:
         offsets = rng.uniform((-85.0, -110.0), (85.0, 110.0), (_CANDIDATES, 2))
         depth = rng.uniform(-0.3, 0.3, (_CANDIDATES, 1)) * radius
@@ -52,7 +72,11 @@ def place_lesion(
         allowed &= np.sqrt(np.square(s.x - x) + np.square(s.y - y) + np.square(s.z - z - 4)) > radius + 13
         choices = np.flatnonzero(allowed)
         if choices.size:
-            i = int(choices[0])
+            # The usual sites are likelier than the rest of the plane, as in patients.
+            sites = np.array(_SITES[label])
+            place = np.stack((np.abs(s.x), s.y, s.z), axis=1)[choices]
+            away = np.linalg.norm(place[:, None] - sites[None], axis=2).min(axis=1)
+            i = int(choices[np.argmin(away + rng.uniform(0.0, 12.0, choices.size))])
             middle: Point = (float(s.x[i]), float(s.y[i]), float(s.z[i]))
             return kind(rng, middle, radius), float(depth[i, 0])
         radius *= 0.9  # a plane that only grazes the brain has room for a smaller tumour
