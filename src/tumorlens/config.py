@@ -51,7 +51,7 @@ class ModelSettings(_Section):
     """The network."""
 
     name: Annotated[str, Meta(description="compact, plain, or the name of a keras.applications backbone (efficientnetv2b0, …)")] = "compact"
-    width: Annotated[int, Meta(ge=4, le=256, description="filters of the first convolution")] = 32
+    width: Annotated[int, Meta(ge=4, le=256, description="filters of the first convolution")] = 24
     depth: Annotated[int, Meta(ge=1, le=8, description="compact: residual blocks per stage; plain: convolution + pooling stacks")] = 1
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of the embedding dropped while training")] = 0.3

@@ -72,9 +72,12 @@ def test_no_error_in_few_groups_is_no_proof_of_perfection() -> None:
 
 def test_two_thousand_resamples_of_three_thousand_slices_are_quick() -> None:
     table = coin_table(3000, 3)
-    start = time.perf_counter()
-    evaluate_table(table, bootstrap=2000)
-    assert time.perf_counter() - start < 0.5
+    seconds = []
+    for _ in range(3):  # other work on the machine must not fail the test
+        start = time.perf_counter()
+        evaluate_table(table, bootstrap=2000)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
 
 
 def units_of(**columns):

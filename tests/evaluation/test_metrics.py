@@ -114,6 +114,7 @@ def test_a_certain_network_that_is_right_is_perfectly_calibrated() -> None:
     table = PredictionTable.build(NAMES, [f"i{i}" for i in range(40)], [NAMES[c] for c in codes], np.eye(4)[codes])
     got = evaluate_table(table)
     assert (got["ece"], got["brier"], got["nll"], got["accuracy"]) == (0.0, 0.0, 0.0, 1.0)
+    assert math.copysign(1, got["nll"]) == 1
     assert got["balanced_accuracy_ci95"] == [pytest.approx(0.025 ** (1 / 10)), 1.0]
 
 

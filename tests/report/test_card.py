@@ -59,6 +59,7 @@ def test_the_summary_without_patients_or_validation(builders) -> None:
     metrics = builders["metrics"](builders["table"]())
     metrics["test"]["patient_accuracy"] = None
     metrics["test"]["unit"] = "slice"
+    metrics["validation"] = {"n": 0}
     metrics["as_shipped"] = metrics["test"]
     metrics["leaked"] = {"removed": 3, "pairs": []}
     text = summary_text(metrics)

@@ -90,3 +90,12 @@ def test_a_perfect_network_and_missing_classes_are_drawn_too(builders) -> None:
     }
     for chart in (curve_charts.confidence_chart, curve_charts.reliability_chart, curve_charts.pr_chart):
         json.dumps(chart(two), allow_nan=False)
+
+
+def test_long_class_names_are_cut_but_stay_apart() -> None:
+    names = ["x" * 60 + "1", "x" * 60 + "2", "no_tumor"]
+    short = charts.short_titles(names)
+    assert len(set(short.values())) == 3
+    assert max(map(len, short.values())) < 28
+    rows = values(charts.confusion_chart(names, [[1, 0, 0], [0, 2, 0], [0, 0, 3]]))
+    assert {(row["true"], row["predicted"]) for row in rows} == {(a, b) for a in short.values() for b in short.values()}

@@ -81,4 +81,4 @@ def brier_score(probabilities: NDArray[np.float64], codes: NDArray[np.int64]) ->
 def negative_log_likelihood(probabilities: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
     """Mean of -ln(probability of the true class), in nats; probabilities below 1e-12 count as 1e-12."""
     of_truth = probabilities[np.arange(codes.size), codes]
-    return float(-np.log(np.clip(of_truth, _SMALLEST, 1.0)).mean())
+    return abs(float(np.log(np.clip(of_truth, _SMALLEST, 1.0)).mean()))  # abs: never -0.0

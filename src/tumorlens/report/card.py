@@ -5,6 +5,7 @@ The order follows Mitchell M et al. Model cards for model reporting. FAT* 2019.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ from tumorlens.report.words import (
     duration,
     headline,
     markdown,
+    moment,
     percent,
     percent_range,
     sample,
     score,
+    scored,
     unit_note,
 )
 
@@ -54,7 +57,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
 def _what(metrics: Mapping[str, Any]) -> str:
     model, training = metrics.get("model") or {}, metrics.get("training") or {}
     size = training.get("size")
-    classes = "; ".join(f"{markdown(title(n))} (`{markdown(n)}`)" for n in metrics.get("labels", []))
+    classes = "; ".join(f"{markdown(title(n))} ({markdown(n)})" for n in metrics.get("labels", []))
     return _facts(
         {
             "Kind": "convolutional network that names the class of one brain-MRI slice",
@@ -64,7 +67,7 @@ def _what(metrics: Mapping[str, Any]) -> str:
             "Input": f"one grey slice, {size} × {size} pixels" if size else NOT_STATED,
             "Version": _known(model.get("version")),
             "SHA-256": _known(model.get("sha256")),
-            "Made": _known(metrics.get("created")),
+            "Made": _known(moment(metrics.get("created"))),
             "Authors and contact": NOT_STATED,
         }
     )
@@ -93,8 +96,9 @@ def _data(metrics: Mapping[str, Any]) -> str:
         ]
         for split, by_class in counts.items()
     ]
-    parts = [_table(["Split", *(markdown(title(n)) for n in labels), "Slices", "Groups"], rows) if rows else ""]
-    parts.append(
+    notes = "".join(f"\n- Note: {markdown(note)}" for note in data.get("notes") or [])
+    parts = [
+        _table(["Split", *(markdown(title(n)) for n in labels), "Slices", "Groups"], rows) if rows else "",
         _facts(
             {
                 "Sources": ", ".join(markdown(s) for s in data.get("sources") or []) or NOT_STATED,
@@ -105,8 +109,8 @@ def _data(metrics: Mapping[str, Any]) -> str:
                 "Who labelled, and how": NOT_STATED,
             }
         )
-    )
-    parts.append("\n".join(f"- {markdown(note)}" for note in data.get("notes") or []))
+        + notes,
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -126,17 +130,17 @@ def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
         }
     )
     # Longer than any run of backticks inside, so that nothing in the settings can end the block.
-    fence = "`" * max(3, 1 + max((len(run) for run in settings_toml.split("\n") if set(run) == {"`"}), default=0))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", settings_toml)), default=0))
     settings = f"\n\nAll settings:\n\n{fence}toml\n{settings_toml.strip()}\n{fence}" if settings_toml.strip() else ""
     return facts + settings
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     columns = [("Test", metrics["test"])]
-    if metrics.get("validation"):
-        columns.append(("Validation", metrics["validation"]))
-    if metrics.get("as_shipped"):
-        columns.append(("Test as shipped (leaky)", metrics["as_shipped"]))
+    if validation := scored(metrics, "validation"):
+        columns.append(("Validation", validation))
+    if as_shipped := scored(metrics, "as_shipped"):
+        columns.append(("Test as shipped (leaky)", as_shipped))
     rows: list[list[str]] = [["Slices", *(sample(s) for _, s in columns)]]
     for label, key in (
         ("Accuracy", "accuracy"),
@@ -185,9 +189,9 @@ def _limits(metrics: Mapping[str, Any]) -> str:
     if metrics.get("leaked"):
         limits.append(
             f"{count(metrics['leaked'].get('removed', 0))} test images also occur in the training data; they were left "
-            "out of the test scores. Scores marked leaky include them and are too good."
+            "out of the test scores. Scores marked leaky include them: do not quote those."
         )
-    if not metrics.get("validation"):
+    if not scored(metrics, "validation"):
         limits.append("There was no validation set.")
     weak = [n for n, part in test["per_class"].items() if part["sensitivity"] is not None and part["sensitivity"] < 0.8]
     if weak:

@@ -10,7 +10,7 @@ import numpy as np
 from tumorlens.labels import colours, title
 from tumorlens.report.extra import load
 from tumorlens.report.run_folder import History
-from tumorlens.report.theme import INK, MUTED, PAPER, SCALE, TRAIN, VALIDATION, altair_config
+from tumorlens.report.theme import INK, MUTED, PAPER, PERCENT_AXIS, SCALE, TRAIN, VALIDATION, altair_config
 
 Spec = dict[str, Any]
 
@@ -22,6 +22,16 @@ def finish(chart: Any, height: int, description: str) -> Spec:
     spec: Spec = finished.properties(autosize={"type": "fit", "contains": "padding"}).to_dict()
     spec["config"] = altair_config()
     return spec
+
+
+def short_titles(names: Sequence[str], longest: int = 22) -> dict[str, str]:
+    """A title per class that fits a legend; still a different one for each class."""
+    short: dict[str, str] = {}
+    for name in names:
+        text = title(name)
+        text = text if len(text) <= longest else text[: longest - 1] + "…"
+        short[name] = f"{text} ({len(short) + 1})" if text in short.values() else text
+    return short
 
 
 def history_chart(history: History, measure: Literal["accuracy", "loss"], best_epoch: int | None = None) -> Spec:
@@ -40,6 +50,8 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
         for epoch, value in zip(history.get("epoch", []), history.get(column, []), strict=False)
         if value is not None and np.isfinite(value)
     ]
+    drawn = {row["series"] for row in rows}
+    shown = {label: colour for label, colour in (("Training", TRAIN), ("Validation", VALIDATION)) if label in drawn}
     form = ".1%" if measure == "accuracy" else ".3f"
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, grid=False)),
@@ -47,9 +59,11 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
             "value:Q",
             title="Accuracy" if measure == "accuracy" else "Loss",
             scale=alt.Scale(zero=False, nice=True),
-            axis=alt.Axis(format=".0%" if measure == "accuracy" else "~g", tickCount=5),
+            axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5)
+            if measure == "accuracy"
+            else alt.Axis(format="~g", tickCount=5),
         ),
-        color=alt.Color("series:N", scale=alt.Scale(domain=list(names.values()), range=[TRAIN, VALIDATION])),
+        color=alt.Color("series:N", scale=alt.Scale(domain=list(shown), range=list(shown.values()))),
     )
     hover = alt.selection_point(fields=["epoch", "series"], nearest=True, on="pointerover", empty=False)
     points = base.mark_point(filled=True, size=60).encode(
@@ -64,12 +78,13 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
     if best_epoch is not None:
         mark = alt.Chart(alt.Data(values=[{"epoch": best_epoch, "label": f"best epoch: {best_epoch}"}]))
         # Near the right edge the words go to the left of the line.
-        left = best_epoch > max((row["epoch"] for row in rows), default=0) / 2
+        left = best_epoch > max((epoch or 0 for epoch in history.get("epoch", [])), default=0) / 2
+        # The corner that curves leave free: below for accuracy, above for loss.
+        height, baseline = ("height", "bottom") if measure == "accuracy" else (0, "top")
+        words = mark.mark_text(align="right" if left else "left", dx=-6 if left else 6, baseline=baseline)
         layers += [
             mark.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="epoch:Q"),
-            mark.mark_text(
-                align="right" if left else "left", dx=-6 if left else 6, baseline="bottom", color=MUTED, fontSize=11
-            ).encode(x="epoch:Q", y=alt.value("height"), text="label:N"),
+            words.encode(x="epoch:Q", y=alt.value(height), text="label:N", color=alt.value(MUTED)),
         ]
     return finish(alt.layer(*layers), 240, f"{measure} by epoch, training and validation")
 
@@ -77,30 +92,30 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
 def confusion_chart(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Spec:
     """Counts and percent of the true class; rows true, columns predicted."""
     alt = load("altair")
-    rows = []
+    rows, short = [], short_titles(labels)
     for true, counts in zip(labels, matrix, strict=True):
         whole = sum(counts)
         for predicted, n in zip(labels, counts, strict=True):
             share = n / whole if whole else 0.0
             rows.append(
                 {
-                    "true": title(true),
-                    "predicted": title(predicted),
+                    "true": short[true],
+                    "predicted": short[predicted],
                     "n": n,
                     "share": share,
                     "percent": f"{100 * share:.1f} %" if whole else "–",
                     "dark": share > 0.5,
                 }
             )
-    order = [title(name) for name in labels]
+    order = list(short.values())
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
             "predicted:N",
             sort=order,
             title="Predicted",
-            axis=alt.Axis(labelAngle=-30, orient="bottom", ticks=False, domain=False),
+            axis=alt.Axis(labelAngle=-30, labelLimit=120, orient="bottom", ticks=False, domain=False),
         ),
-        y=alt.Y("true:N", sort=order, title="True", axis=alt.Axis(ticks=False, domain=False)),
+        y=alt.Y("true:N", sort=order, title="True", axis=alt.Axis(labelLimit=120, ticks=False, domain=False)),
         tooltip=[
             alt.Tooltip("true:N", title="True"),
             alt.Tooltip("predicted:N", title="Predicted"),
@@ -114,13 +129,14 @@ def confusion_chart(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> S
     colour = alt.condition(alt.datum.dark, alt.value(PAPER), alt.value(INK))
     numbers = base.mark_text(dy=-7, fontSize=15, fontWeight=600).encode(text=alt.Text("n:Q", format=","), color=colour)
     shares = base.mark_text(dy=10, fontSize=11).encode(text="percent:N", color=colour)
-    height = 70 * len(labels) + 90
+    height = 66 * len(labels) + 84
     return finish(alt.layer(cells, numbers, shares), height, "confusion matrix: rows true, columns predicted")
 
 
 def balance_chart(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Spec:
     """Share of each class in each split; counts in the tooltip."""
     alt = load("altair")
+    short = short_titles(names)
     titles = {"train": "Training", "val": "Validation", "test": "Test"}
     rows = []
     for split, by_class in counts.items():
@@ -130,7 +146,7 @@ def balance_chart(counts: Mapping[str, Mapping[str, int]], names: Sequence[str])
         rows += [
             {
                 "split": titles.get(split, split),
-                "class": title(name),
+                "class": short[name],
                 "n": by_class.get(name, 0),
                 "share": by_class.get(name, 0) / whole,
                 "order": k,
@@ -147,7 +163,7 @@ def balance_chart(counts: Mapping[str, Mapping[str, int]], names: Sequence[str])
                 stack="zero",
                 title="Share of the slices",
                 scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format=".0%", tickCount=5),
+                axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5),
             ),
             y=alt.Y(
                 "split:N",
@@ -157,8 +173,8 @@ def balance_chart(counts: Mapping[str, Mapping[str, int]], names: Sequence[str])
             ),
             color=alt.Color(
                 "class:N",
-                scale=alt.Scale(domain=[title(name) for name in names], range=[palette[name] for name in names]),
-                legend=alt.Legend(columns=2),
+                scale=alt.Scale(domain=[short[name] for name in names], range=[palette[name] for name in names]),
+                legend=alt.Legend(columns=2 if max(map(len, short.values()), default=0) <= 16 else 1),
             ),
             order="order:Q",
             tooltip=[

@@ -10,13 +10,13 @@ import numpy as np
 from tumorlens.evaluation.calibration_error import reliability
 from tumorlens.evaluation.curves import class_curves
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.labels import colours, title
-from tumorlens.report.charts import Spec, finish
+from tumorlens.labels import colours
+from tumorlens.report.charts import Spec, finish, short_titles
 from tumorlens.report.extra import load
-from tumorlens.report.theme import LINE, RIGHT, VALIDATION, WRONG
+from tumorlens.report.theme import GUIDE, PERCENT_AXIS, RIGHT, VALIDATION, WRONG
 from tumorlens.report.words import score
 
-_HEIGHT = 300
+_HEIGHT = 320
 
 
 def roc_chart(table: PredictionTable) -> Spec:
@@ -34,8 +34,9 @@ def pr_chart(table: PredictionTable) -> Spec:
 def _curve_rows(table: PredictionTable, kind: Literal["roc", "pr"]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     rows: list[dict[str, Any]] = []
     legend: dict[str, str] = {}
+    short = short_titles(table.names)
     for name, (x, y, area) in class_curves(table, kind).items():
-        legend[name] = f"{title(name)}  {score(area)}"
+        legend[name] = f"{short[name]}  {score(area)}"
         rows += [
             {"x": round(float(a), 5), "y": round(float(b), 5), "class": legend[name], "order": i}
             for i, (a, b) in enumerate(zip(x, y, strict=True))
@@ -67,7 +68,7 @@ def _curves(
             color=alt.Color(
                 "class:N",
                 scale=alt.Scale(domain=list(legend.values()), range=[palette[name] for name in legend]),
-                legend=alt.Legend(columns=2),
+                legend=alt.Legend(columns=1),
             ),
             opacity=alt.condition(hover, alt.value(1), alt.value(0.25)),
             tooltip=[
@@ -81,8 +82,10 @@ def _curves(
     layers = [lines]
     if diagonal:
         chance = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-        layers.insert(0, chance.mark_line(color=LINE, strokeWidth=1, strokeDash=[4, 4]).encode(x="x:Q", y="y:Q"))
-    return finish(alt.layer(*layers), _HEIGHT, f"{y} against {x.lower()}, one curve per class against the rest")
+        layers.insert(0, chance.mark_line(color=GUIDE, strokeWidth=1, strokeDash=[4, 4]).encode(x="x:Q", y="y:Q"))
+    return finish(
+        alt.layer(*layers), _HEIGHT + 20 * len(legend), f"{y} against {x.lower()}, one curve per class against the rest"
+    )
 
 
 def confidence_chart(table: PredictionTable, bins: int = 20) -> Spec:
@@ -114,13 +117,14 @@ def confidence_chart(table: PredictionTable, bins: int = 20) -> Spec:
                 bin="binned",
                 title="Probability of the answer",
                 scale=alt.Scale(domain=[least, 1], nice=False),
+                axis=alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], format="~g", grid=False),
             ),
             x2="to:Q",
             y=alt.Y(
                 "share:Q",
                 stack=None,
                 title="Share of right, of wrong answers",
-                axis=alt.Axis(format=".0%", tickCount=5),
+                axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5),
             ),
             color=alt.Color("answer:N", scale=alt.Scale(domain=["Right", "Wrong"], range=[RIGHT, WRONG])),
             tooltip=[
@@ -146,7 +150,7 @@ def reliability_chart(table: PredictionTable) -> Spec:
     unit = alt.Scale(domain=[0, 1], nice=False)
     diagonal = (
         alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-        .mark_line(color=LINE, strokeWidth=1, strokeDash=[4, 4])
+        .mark_line(color=GUIDE, strokeWidth=1, strokeDash=[4, 4])
         .encode(x="x:Q", y="y:Q")
     )
     line = (
@@ -159,7 +163,7 @@ def reliability_chart(table: PredictionTable) -> Spec:
                 scale=unit,
                 axis=alt.Axis(tickCount=5, format="~g"),
             ),
-            y=alt.Y("accuracy:Q", title="Accuracy", scale=unit, axis=alt.Axis(tickCount=5, format=".0%")),
+            y=alt.Y("accuracy:Q", title="Accuracy", scale=unit, axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5)),
             tooltip=[
                 alt.Tooltip("confidence:Q", title="Mean probability", format=".3f"),
                 alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tumorlens.io.atomic import atomic_writer
 from tumorlens.labels import colours, title
 from tumorlens.report.extra import load
-from tumorlens.report.theme import DPI, INK, LINE, MUTED, PAPER, SCALE, TRAIN, VALIDATION, seaborn_style
+from tumorlens.report.theme import DPI, GUIDE, INK, MUTED, PAPER, SCALE, TRAIN, VALIDATION, seaborn_style
 from tumorlens.report.words import score
 
 Stem = str | os.PathLike[str]
@@ -33,9 +33,9 @@ def styled() -> Iterator[Any]:
         yield seaborn
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, layout: str | None = "constrained") -> Any:
     """An empty figure, sizes in inches, laid out so that nothing overlaps."""
-    return load("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
+    return load("matplotlib.figure").Figure(figsize=(width, height), layout=layout)
 
 
 def save(figure: Any, stem: Stem) -> list[Path]:
@@ -45,6 +45,7 @@ def save(figure: Any, stem: Stem) -> list[Path]:
         path = Path(f"{os.fspath(stem)}.{kind}")
         with atomic_writer(path) as file:
             figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
+        figure.set_layout_engine("none")  # found once, and the same in both files
         paths.append(path)
     return paths
 
@@ -132,7 +133,7 @@ def _curves_figure(
         figure = new_figure(4.6, 4.4)
         axes = figure.subplots()
         if diagonal:
-            axes.plot([0, 1], [0, 1], color=LINE, linewidth=1, linestyle=(0, (4, 4)))
+            axes.plot([0, 1], [0, 1], color=GUIDE, linewidth=1, linestyle=(0, (4, 4)))
         for name, (x, y, area) in curves.items():
             axes.plot(
                 x,

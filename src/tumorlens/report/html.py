@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from functools import lru_cache
 from importlib import resources
@@ -62,7 +63,7 @@ def render_report(run_dir: str | Path) -> Path:
         **view(run),
         charts={name: safe(block) for name, block in charts.items()},
         images={
-            name: _data_uri(path)
+            name: _data_uri(path, photo=name in _IMAGES)
             for name in (*_IMAGES, "history", "confusion", "roc", "pr")
             if (path := run.figure(name)) is not None
         },
@@ -136,5 +137,11 @@ def _json_block(spec: dict[str, Any]) -> str:
     return json.dumps(spec, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _data_uri(path: Path) -> str:
+def _data_uri(path: Path, *, photo: bool) -> str:
+    """The image as part of the page. Slices go in as WebP, a fifth of the PNG's size; line drawings stay exact."""
+    if photo:
+        packed = io.BytesIO()
+        with load("PIL.Image").open(path) as image:
+            image.convert("RGB").save(packed, "WEBP", quality=88, method=4)
+        return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode()
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

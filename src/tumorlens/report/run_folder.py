@@ -50,7 +50,7 @@ def read_run(run_dir: str | Path) -> RunFolder:
     """
     path = Path(run_dir)
     metrics = _json(path / "metrics.json")
-    if not isinstance(metrics.get("test"), dict):
+    if not isinstance(metrics.get("test"), dict) or not metrics["test"].get("n"):
         raise DataError(
             f"{path / 'metrics.json'} holds no test scores",
             hint="a run folder is complete once tumorlens train has finished; --resume continues a stopped one",

@@ -22,7 +22,7 @@ def view(run: RunFolder) -> dict[str, Any]:
     test = metrics["test"]
     return {
         "name": metrics.get("name") or run.path.name,
-        "created": metrics.get("created") or "",
+        "created": words.moment(metrics.get("created")),
         "research_only": words.RESEARCH_ONLY,
         "headline": words.headline(test),
         "unit_note": words.unit_note(test),
@@ -45,7 +45,7 @@ def view(run: RunFolder) -> dict[str, Any]:
 
 
 def _tiles(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
-    test, validation = metrics["test"], metrics.get("validation")
+    test, validation = metrics["test"], words.scored(metrics, "validation")
     tiles = [
         _tile("Test accuracy", test["accuracy"], _interval(test.get("accuracy_ci95"))),
         _tile("Patient-level accuracy", test.get("patient_accuracy"), _patient_note(test)),
@@ -77,7 +77,7 @@ def _leak(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     if not leaked:
         return None
     pairs = leaked.get("pairs") or []
-    shipped = metrics.get("as_shipped")
+    shipped = words.scored(metrics, "as_shipped")
     return {
         "removed": leaked.get("removed", len(pairs)),
         "left": metrics["test"]["n"],
@@ -158,10 +158,10 @@ def _classes(test: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The table of scores: a column for each set that was scored."""
     columns = [("Test", metrics["test"])]
-    if metrics.get("validation"):
-        columns.append(("Validation", metrics["validation"]))
-    if metrics.get("as_shipped"):
-        columns.append(("Test as shipped (leaky)", metrics["as_shipped"]))
+    if validation := words.scored(metrics, "validation"):
+        columns.append(("Validation", validation))
+    if as_shipped := words.scored(metrics, "as_shipped"):
+        columns.append(("Test as shipped (leaky)", as_shipped))
     shares = (
         ("Accuracy", "accuracy"),
         ("Balanced accuracy", "balanced_accuracy"),
@@ -171,7 +171,7 @@ def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ("Macro F1", "macro_f1"),
         ("AUROC, mean over classes", "auroc_macro"),
         ("Calibration error (ECE)", "ece"),
-        ("Brier score, sum over classes", "brier"),
+        ("Brier score (0 to 2)", "brier"),
         ("Log loss, nats", "nll"),
     )
     rows = [("Slices", [(words.count(s["n"]), "") for _, s in columns])]
@@ -184,7 +184,7 @@ def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mistakes(test: Mapping[str, Any]) -> int:
     matrix = test["confusion"]["matrix"]
-    return sum(map(sum, matrix)) - sum(matrix[i][i] for i in range(len(matrix)))
+    return int(sum(map(sum, matrix)) - sum(matrix[i][i] for i in range(len(matrix))))
 
 
 def _curve_note(run: RunFolder) -> str:

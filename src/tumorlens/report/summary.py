@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report.words import NBSP, NONE, count, percent, percent_range, sample, score, unit_note
+from tumorlens.report.words import NBSP, NONE, count, percent, percent_range, sample, score, scored, unit_note
 
 
 def summary_text(metrics: Mapping[str, Any]) -> str:
     """The scores of ``metrics.json`` as plain text, one fact a line, aligned; ends without a newline."""
-    test, validation = metrics["test"], metrics.get("validation")
+    test, validation = metrics["test"], scored(metrics, "validation")
     facts: list[tuple[str, str, str]] = [
         ("Validation accuracy", percent(validation["accuracy"]) if validation else NONE, _validation_note(validation)),
         ("Test accuracy", percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test)}"),
@@ -22,8 +22,8 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
         ("Balanced accuracy", percent(test["balanced_accuracy"]), _interval(test.get("balanced_accuracy_ci95"))),
         ("AUROC, mean", score(test.get("auroc_macro")), ""),
     ]
-    if metrics.get("as_shipped"):
-        facts.append(("As shipped (leaky)", percent(metrics["as_shipped"]["accuracy"]), _leak_note(metrics)))
+    if shipped := scored(metrics, "as_shipped"):
+        facts.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
     lines = _columns([(name, value, note) for name, value, note in facts], "<><")
     table = [("Class", "n", "sensitivity", "95 % interval")]
     for name, part in test["per_class"].items():

@@ -7,15 +7,17 @@ from typing import Any
 INK = "#1b2430"
 MUTED = "#5b6776"
 LINE = "#d9dee5"
+GUIDE = "#aeb8c4"
 PAPER = "#ffffff"
 RIGHT = "#1a7f5a"
 WRONG = "#b3261e"
 TRAIN = "#8a97a8"
 VALIDATION = "#1f5fa8"
-ACCENT = "#1f5fa8"
 SCALE = ("#f4f7fb", "#1d4f8c")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 DPI = 160
+# Vega would write 92%; the report writes 92 % everywhere.
+PERCENT_AXIS = "format(datum.value * 100, '~g') + '\u00a0%'"
 
 
 def altair_config() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -65,9 +66,25 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def moment(iso: str | None) -> str:
+    """``23 November 2026, 11:40 UTC`` from ISO 8601; other text is shown as it is."""
+    try:
+        when = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return str(iso or "")
+    zone = f" {when.tzname()}" if when.tzinfo else ""
+    return f"{when.day} {when:%B %Y, %H:%M}{zone}"
+
+
 def plural(number: int, noun: str) -> str:
     """``1 slice``, ``2 slices``."""
     return f"{count(number)} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
+
+
+def scored(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The scores called ``name`` in ``metrics.json``, None when there are none or they are of no slice."""
+    scores: Mapping[str, Any] | None = metrics.get(name)
+    return scores if scores and scores.get("n") else None
 
 
 def sample(scores: Mapping[str, Any]) -> str:
@@ -75,7 +92,10 @@ def sample(scores: Mapping[str, Any]) -> str:
     slices, unit = plural(scores["n"], "slice"), scores.get("unit", "slice")
     if unit == "slice":
         return slices
-    return f"{slices} {'of' if unit == 'patient' else 'in'} {plural(scores['groups'], unit)}"
+    if unit == "patient":
+        # Fewer groups than patients when near-duplicates join some of them.
+        return f"{slices} of {plural(scores.get('patients') or scores['groups'], unit)}"
+    return f"{slices} in {plural(scores['groups'], unit)}"
 
 
 def unit_note(scores: Mapping[str, Any]) -> str:
@@ -98,7 +118,8 @@ def headline(scores: Mapping[str, Any]) -> str:
     """The result in one plain sentence."""
     interval = percent_range(scores.get("accuracy_ci95"))
     certainty = "no interval: too few independent cases" if interval == NONE else f"95{NBSP}% interval {interval}"
-    return f"The network named the class of {percent(scores['accuracy'])} of {sample(scores)} correctly ({certainty})."
+    tested = sample(scores).replace("slice", "test slice", 1)
+    return f"On {tested}, the network named the right class for {percent(scores['accuracy'])} ({certainty})."
 
 
 def markdown(text: object) -> str:
