@@ -1,0 +1,162 @@
+"""What a new user does wrong gets one clear message, the right exit code and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+
+def tumorlens(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tumorlens", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=250,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def huge_png(path: Path) -> None:
+    """A PNG of 30 000 × 30 000 pixels in a few kilobytes: a decompression bomb."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(1_000_000), 9)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def test_a_wrong_path_suggests_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "brain_tumors").mkdir()
+    done = tumorlens("train", "brain_tumor", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "brain_tumor" in done.stderr
+    assert "brain_tumors" in done.stderr.partition("hint:")[2]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    done = tumorlens("train", "set", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count("error:") == 1
+
+
+def test_one_class_only(phantom_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "glioma").symlink_to(phantom_folder / "glioma")
+    done = tumorlens("train", f"glioma={phantom_folder / 'glioma'}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "only one class" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_text_named_jpg_and_a_bomb_among_good_pictures(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("hello")
+    huge_png(tmp_path / "huge.png")
+    good = next(iter((phantom_folder / "glioma").glob("*.png")))
+    done = tumorlens("predict", "text.jpg", "huge.png", good, "--model", finished_run, "--format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    entries = json.loads(done.stdout)
+    assert [entry.get("error", {}).get("code") for entry in entries] == ["not_an_image", "too_large", None]
+    alone = tumorlens("predict", "text.jpg", "--model", finished_run, "--format", "json", cwd=tmp_path)
+    assert alone.returncode == 3
+    assert json.loads(alone.stdout)[0]["error"]["hint"]
+
+
+@pytest.mark.parametrize("arguments", [["--set", "train.epoch=3"], ["--set", "train.epochs=-1"], ["--config", "none.toml"]])
+def test_wrong_settings(arguments: list[str], tmp_path: Path) -> None:
+    done = tumorlens("train", "phantom:40", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("error:") == 1
+    assert "hint:" in done.stderr
+
+
+def test_an_unknown_command_option_or_nothing(tmp_path: Path) -> None:
+    assert tumorlens("trian", cwd=tmp_path).returncode == 2
+    assert tumorlens("train", cwd=tmp_path).returncode == 2
+    assert tumorlens("predict", "--fast", "x", cwd=tmp_path).returncode == 2
+    assert tumorlens(cwd=tmp_path).returncode == 2
+
+
+def test_predicting_without_a_model(phantom_folder: Path) -> None:
+    done = tumorlens("predict", phantom_folder)
+    assert done.returncode == 3
+    assert "tumorlens train" in done.stderr
+
+
+def test_resuming_what_is_no_run(tmp_path: Path) -> None:
+    done = tumorlens("train", "--resume", tmp_path)
+    assert done.returncode == 2
+    assert "not the folder of a run" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    """A disk of 1 MB, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(small_disk: Path, phantom_folder: Path) -> None:
+    settings = ["--set", "preprocess.size=64", "--epochs", "1"]
+    run = tumorlens("train", phantom_folder / "manifest.csv", "--out", small_disk / "run", *settings)
+    assert run.returncode == 4
+    assert "no space left on the disk" in run.stderr
+    assert run.stderr.count("error:") == 1
+    cache = tumorlens(
+        "train", phantom_folder / "manifest.csv", "--out", small_disk.parent / "run2", *settings, TUMORLENS_CACHE=str(small_disk / "c")
+    )
+    assert cache.returncode == 4
+    assert cache.stderr.count("error:") == 1
+    assert "TUMORLENS_CACHE" in cache.stderr
+
+
+def test_json_is_alone_on_stdout(finished_run: Path, phantom_folder: Path) -> None:
+    done = tumorlens("evaluate", finished_run, phantom_folder / "manifest.csv", "--json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert {"n", "groups", "accuracy", "accuracy_ci95", "per_class", "confusion", "ece", "as_shipped", "conformal"} <= set(document)
+    info = tumorlens("info", finished_run, "--json")
+    assert json.loads(info.stdout)["labels"] == ["glioma", "meningioma", "no_tumor", "pituitary"]
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_every_format(style: str, finished_run: Path, phantom_folder: Path) -> None:
+    paths = sorted((phantom_folder / "no_tumor").glob("*.png"))[:2]
+    done = tumorlens("predict", *paths, "--model", finished_run, "--format", style)
+    assert done.returncode == 0
+    assert all(str(path) in done.stdout for path in paths)
+    listed = subprocess.run(
+        [sys.executable, "-m", "tumorlens", "predict", "-", "--model", str(finished_run), "--format", "jsonl"],
+        input="\n".join(map(str, paths)),
+        capture_output=True,
+        text=True,
+    )
+    assert [json.loads(line)["path"] for line in listed.stdout.splitlines()] == [str(path) for path in paths]
+
+
+def test_split_and_config_write_what_train_reads(phantom_folder: Path, tmp_path: Path) -> None:
+    done = tumorlens("split", phantom_folder / "manifest.csv", "--folds", 4, "--out", tmp_path / "m.csv")
+    assert done.returncode == 0
+    assert done.stdout.count("fold ") == 4
+    again = tumorlens("split", tmp_path / "m.csv", "--fractions", "60,20,20", "--out", tmp_path / "n.csv")
+    assert again.returncode == 0
+    assert (tmp_path / "n.csv").read_text().count(",test,") > 20
+    (tmp_path / "c.toml").write_text(tumorlens("config").stdout)
+    assert tumorlens("config", "--config", tmp_path / "c.toml").stdout == (tmp_path / "c.toml").read_text()

@@ -1,0 +1,161 @@
+"""The whole pipeline on the phantom: what a run leaves behind, and what it does with difficult data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tumorlens import config, data
+from tumorlens.data.manifest import Manifest
+from tumorlens.errors import DataError, Interrupted, UsageError
+from tumorlens.evaluation.metrics import evaluate_table
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.training import resume, train
+
+FAST = config.load(
+    None,
+    ["preprocess.size=32", "model.name=plain", "model.width=8", "model.depth=2", "train.epochs=2", "evaluate.bootstrap=100"],
+)
+
+
+def test_everything_the_contract_lists_is_there(finished_run: Path) -> None:
+    names = {path.name for path in finished_run.iterdir()}
+    assert {
+        "config.toml", "manifest.csv", "audit.json", "history.csv", "metrics.json", "predictions.csv", "report.html",
+        "figures", "bundle", "checkpoints", "log.txt",
+    } <= names  # fmt: skip
+    for figure in ("history", "grid", "confusion", "roc", "pr", "augmentation"):
+        for kind in ("png", "svg"):
+            assert (finished_run / "figures" / f"{figure}.{kind}").stat().st_size > 1000
+    assert not [path for path in finished_run.rglob("*") if path.name.endswith(".part") or path.name.startswith("part-")]
+
+
+def test_its_scores_are_those_of_its_predictions(finished_run: Path) -> None:
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    table = PredictionTable.read_csv(finished_run / "predictions.csv")
+    for split, name in (("val", "validation"), ("test", "test")):
+        again = evaluate_table(table.where(split), bootstrap=200, seed=0)
+        assert all(metrics[name][key] == value for key, value in again.items() if key != "as_shipped")
+    assert metrics["test"]["unit"] == "patient"
+    assert metrics["test"]["accuracy"] > 0.25
+
+
+def test_no_patient_is_on_two_sides(finished_run: Path) -> None:
+    with (finished_run / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row["patient"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+
+
+def test_the_report_and_the_card_show_the_measured_numbers(finished_run: Path) -> None:
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    shown = f"{100 * metrics['test']['accuracy']:.1f}"
+    assert shown in (finished_run / "report.html").read_text()
+    assert shown in (finished_run / "bundle" / "MODEL_CARD.md").read_text()
+
+
+class StopAfter(Reporter):
+    """Stops a run from outside after some steps, as Ctrl-C does."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def batch(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), 2)
+
+
+def test_a_stopped_run_resumes_to_the_same_bundle(phantom_folder: Path, tmp_path: Path) -> None:
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    straight = train(manifest, settings=FAST, out=tmp_path / "a", name="same")
+    with pytest.raises(Interrupted) as caught:
+        train(manifest, settings=FAST, out=tmp_path / "b", name="same", reporter=StopAfter(3))
+    assert f"tumorlens train --resume {tmp_path / 'b'}" in caught.value.hint
+    resumed = resume(tmp_path / "b")
+    for name in ("model.onnx", "predictions.csv"):
+        assert (straight.bundle / name).read_bytes() == (resumed.bundle / name).read_bytes()
+    assert resume(tmp_path / "b").metrics["test"] == straight.metrics["test"]
+
+
+def test_resuming_with_other_images_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(phantom_folder, tmp_path / "set")
+    run = train(copy / "manifest.csv", settings=FAST, out=tmp_path / "run")
+    victim = next(iter((copy / "glioma").glob("*.png")))
+    shutil.copyfile(next(iter((copy / "no_tumor").glob("*.png"))), victim)
+    with pytest.raises(DataError, match="not those that"):
+        resume(run.folder)
+
+
+def test_leaked_test_slices_leave_the_headline_and_are_scored_as_shipped(phantom_folder: Path, tmp_path: Path) -> None:
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    patients = sorted({row.patient for row in manifest})
+    tested = set(patients[::4])
+    rows = [replace(row, split="test" if row.patient in tested else "train") for row in manifest]
+    # Ten training pictures are shipped in the test folder too, under other names and without a patient.
+    trained = [row for row in rows if row.split == "train"][::9][:10]
+    for number, row in enumerate(trained):
+        copy = tmp_path / f"copy{number}.png"
+        shutil.copyfile(row.path, copy)
+        rows.append(replace(row, path=str(copy), id=str(copy), patient="", group="", split="test"))
+    run = train(Manifest(tuple(rows)), settings=FAST, out=tmp_path / "run")
+    assert run.metrics["leaked"]["removed"] == 10
+    assert run.metrics["as_shipped"]["n"] == run.metrics["test"]["n"] + 10
+    assert run.metrics["as_shipped"]["leaky"] is True
+    audit = json.loads((run.folder / "audit.json").read_text())
+    assert audit["leaks"]["test_in_train_exact"] == 10
+    assert audit["verdict"] == "serious"
+    assert "as shipped" in (run.folder / "report.html").read_text().lower()
+
+
+def test_unreadable_files_are_listed_and_do_not_stop_the_run(phantom_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for name in ("glioma", "no_tumor"):
+        shutil.copytree(phantom_folder / name, folder / name)
+    (folder / "glioma" / "text.JPG").write_text("hello")
+    (folder / "glioma" / "nothing.png").write_bytes(b"")
+    whole = next(iter((folder / "no_tumor").glob("*.png"))).read_bytes()
+    (folder / "no_tumor" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    run = train(folder, settings=FAST, out=tmp_path / "run")
+    assert {Path(item["path"]).name: item["code"] for item in run.metrics["data"]["skipped"]} == {
+        "text.JPG": "not_an_image",
+        "nothing.png": "empty",
+        "cut.png": "truncated",
+    }
+
+
+def test_a_class_left_empty_stops_the_run_and_is_named(phantom_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(phantom_folder / "glioma", folder / "glioma")
+    (folder / "pituitary").mkdir()
+    (folder / "pituitary" / "a.png").write_text("hello")
+    with pytest.raises(DataError, match="class 'pituitary'"):
+        train(folder, settings=FAST, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_folder_is_not_overwritten(phantom_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "keep.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        train(phantom_folder / "manifest.csv", settings=FAST, out=tmp_path)
+    assert (tmp_path / "keep.txt").read_text() == "mine"
+
+
+def test_the_same_seed_gives_the_same_model_another_seed_another(phantom_folder: Path, tmp_path: Path) -> None:
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    short = msgspec.structs.replace(FAST, train=msgspec.structs.replace(FAST.train, epochs=1))
+    a, b = (train(manifest, settings=short, out=tmp_path / name, name="x") for name in "ab")
+    c = train(manifest, settings=msgspec.structs.replace(short, seed=1), out=tmp_path / "c", name="x")
+    onnx = [(run.bundle / "model.onnx").read_bytes() for run in (a, b, c)]
+    assert onnx[0] == onnx[1] != onnx[2]
