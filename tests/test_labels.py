@@ -42,7 +42,7 @@ def test_aliases_are_each_of_one_class_and_normalised() -> None:
 
 
 def test_one_class_is_refused_and_named() -> None:
-    with pytest.raises(DataError, match="only one class .'glioma'"):
+    with pytest.raises(DataError, match=r"only one class .'glioma'"):
         LabelEncoding.fit(["glioma", "glioma", ""])
 
 

@@ -1,4 +1,6 @@
-"""tumorlens: train, judge and use a CNN that names the tumour in a brain-MRI slice. Research use only, not a medical device.
+"""tumorlens: train, judge and use a CNN that names the tumour in a brain-MRI slice.
+
+Research use only, not a medical device.
 
 Everything public is here; names are loaded on first use, so that ``import tumorlens`` costs next to nothing.
 """
@@ -23,7 +25,19 @@ _PUBLIC = {
     "TumorLensError": "tumorlens.errors",
 }
 
-__all__ = ["Manifest", "Row", "Settings", "Slice", "TumorLensError", "__version__", "evaluate", "load", "read", "split", "train"]
+__all__ = [
+    "Manifest",
+    "Row",
+    "Settings",
+    "Slice",
+    "TumorLensError",
+    "__version__",
+    "evaluate",
+    "load",
+    "read",
+    "split",
+    "train",
+]
 
 if TYPE_CHECKING:
     from tumorlens.config import Settings

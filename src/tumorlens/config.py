@@ -22,66 +22,95 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base of the sections: frozen, unknown keys rejected."""
 
 
-class DataSettings(_Section):
+class DataSettings(_Section, frozen=True):
     """Which slices are used, and how they are divided."""
 
     fractions: Annotated[
-        tuple[float, float, float], Meta(description="share of train, validation and test; used where the data brings no split")
+        tuple[float, float, float],
+        Meta(description="share of train, validation and test; used where the data brings no split"),
     ] = (0.75, 0.1, 0.15)
-    min_mask_pixels: Annotated[int, Meta(ge=1, description="mask:LABEL=PATH calls a slice LABEL from this many mask pixels on")] = 200
-    group_column: Annotated[str, Meta(description="manifest column that must never cross a split (empty: group, else patient)")] = ""
+    min_mask_pixels: Annotated[
+        int, Meta(ge=1, description="mask:LABEL=PATH calls a slice LABEL from this many mask pixels on")
+    ] = 200
+    group_column: Annotated[
+        str, Meta(description="manifest column that must never cross a split (empty: group, else patient)")
+    ] = ""
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""
     test_fold: Annotated[str, Meta(description="the fold used for testing (empty: none)")] = ""
 
 
-class PreprocessSettings(_Section):
+class PreprocessSettings(_Section, frozen=True):
     """From a slice to the network's input; the same in training and in service."""
 
     recipe: Annotated[
         Literal["standard", "plain"],
-        Meta(description="standard: head crop, robust window, padding; plain: divide by 255 and stretch, as notebooks do"),
+        Meta(
+            description="standard: head crop, robust window, padding; plain: divide by 255 and stretch, as notebooks do"
+        ),
     ] = "standard"
     size: Annotated[int, Meta(ge=32, le=512, description="height and width of the network's input in pixels")] = 128
-    margin: Annotated[float, Meta(ge=0, le=0.5, description="margin kept around the head, as a share of its longer side")] = 0.02
-    low: Annotated[float, Meta(ge=0, lt=50, description="percentile of the head's grey values that becomes black")] = 0.5
-    high: Annotated[float, Meta(gt=50, le=100, description="percentile of the head's grey values that becomes white")] = 99.5
+    margin: Annotated[
+        float, Meta(ge=0, le=0.5, description="margin kept around the head, as a share of its longer side")
+    ] = 0.02
+    low: Annotated[float, Meta(ge=0, lt=50, description="percentile of the head's grey values that becomes black")] = (
+        0.5
+    )
+    high: Annotated[
+        float, Meta(gt=50, le=100, description="percentile of the head's grey values that becomes white")
+    ] = 99.5
 
 
-class ModelSettings(_Section):
+class ModelSettings(_Section, frozen=True):
     """The network."""
 
-    name: Annotated[str, Meta(description="compact, plain, or the name of a keras.applications backbone (efficientnetv2b0, …)")] = "compact"
+    name: Annotated[
+        str, Meta(description="compact, plain, or the name of a keras.applications backbone (efficientnetv2b0, …)")
+    ] = "compact"
     width: Annotated[int, Meta(ge=4, le=256, description="filters of the first convolution")] = 24
-    depth: Annotated[int, Meta(ge=1, le=8, description="compact: residual blocks per stage; plain: convolution + pooling stacks")] = 1
+    depth: Annotated[
+        int, Meta(ge=1, le=8, description="compact: residual blocks per stage; plain: convolution + pooling stacks")
+    ] = 1
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of the embedding dropped while training")] = 0.3
-    weights: Annotated[
-        str, Meta(description="backbones only: imagenet, none, or a .weights.h5 / .h5 file")
-    ] = "imagenet"
+    weights: Annotated[str, Meta(description="backbones only: imagenet, none, or a .weights.h5 / .h5 file")] = (
+        "imagenet"
+    )
 
 
-class TrainSettings(_Section):
+class TrainSettings(_Section, frozen=True):
     """How the network is fitted."""
 
     epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 40
     batch_size: Annotated[int, Meta(ge=1, le=4096, description="images per step")] = 32
-    optimizer: Annotated[Literal["adam", "adamw"], Meta(description="adam, or adamw (decoupled weight decay)")] = "adamw"
+    optimizer: Annotated[Literal["adam", "adamw"], Meta(description="adam, or adamw (decoupled weight decay)")] = (
+        "adamw"
+    )
     learning_rate: Annotated[float, Meta(gt=0, description="highest learning rate")] = 1e-3
     weight_decay: Annotated[float, Meta(ge=0, description="adamw only; biases and normalisation are left alone")] = 0.02
     schedule: Annotated[Literal["cosine", "constant"], Meta(description="learning rate after the warm-up")] = "cosine"
     warmup_epochs: Annotated[float, Meta(ge=0, description="epochs over which the learning rate rises from zero")] = 2.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="0 is plain categorical cross-entropy")] = 0.1
-    class_weights: Annotated[Literal["none", "balanced"], Meta(description="balanced: rare classes count more")] = "none"
+    class_weights: Annotated[Literal["none", "balanced"], Meta(description="balanced: rare classes count more")] = (
+        "none"
+    )
     ema: Annotated[float, Meta(ge=0, lt=1, description="decay of the moving average of the weights; 0 is off")] = 0.0
-    patience: Annotated[int, Meta(ge=0, description="stop after this many epochs without a better validation loss; 0 is never")] = 0
-    keep: Annotated[Literal["best", "last"], Meta(description="which epoch's weights are kept: lowest validation loss, or the last")] = "last"
-    precision: Annotated[Literal["float32", "bfloat16"], Meta(description="bfloat16 is faster on recent CPUs and on GPUs")] = "float32"
-    deterministic: Annotated[bool, Meta(description="same seed, same weights, bit for bit (on one kind of machine)")] = True
+    patience: Annotated[
+        int, Meta(ge=0, description="stop after this many epochs without a better validation loss; 0 is never")
+    ] = 0
+    keep: Annotated[
+        Literal["best", "last"], Meta(description="which epoch's weights are kept: lowest validation loss, or the last")
+    ] = "last"
+    precision: Annotated[
+        Literal["float32", "bfloat16"], Meta(description="bfloat16 is faster on recent CPUs and on GPUs")
+    ] = "float32"
+    deterministic: Annotated[
+        bool, Meta(description="same seed, same weights, bit for bit (on one kind of machine)")
+    ] = True
     tensorboard: Annotated[bool, Meta(description="also write TensorBoard logs")] = False
     device: Annotated[str, Meta(description="auto, cpu, gpu or gpu:N")] = "auto"
 
 
-class AugmentSettings(_Section):
+class AugmentSettings(_Section, frozen=True):
     """Random changes of the training images; never of validation or test images."""
 
     enabled: Annotated[bool, Meta(description="false switches all of them off")] = True
@@ -90,20 +119,24 @@ class AugmentSettings(_Section):
     shift: Annotated[float, Meta(ge=0, lt=1, description="share of the image's size to either side")] = 0.08
     shear: Annotated[float, Meta(ge=0, le=45, description="degrees to either side")] = 0.0
     horizontal_flip: Annotated[bool, Meta(description="mirror left and right: heads are nearly symmetric")] = True
-    vertical_flip: Annotated[bool, Meta(description="off: a scanner never delivers an upside-down head, so it teaches nothing true")] = False
+    vertical_flip: Annotated[
+        bool, Meta(description="off: a scanner never delivers an upside-down head, so it teaches nothing true")
+    ] = False
     gamma: Annotated[float, Meta(ge=0, lt=1, description="exponent changed by up to this share")] = 0.3
     brightness: Annotated[float, Meta(ge=0, lt=1, description="added, as a share of the full range")] = 0.1
     contrast: Annotated[float, Meta(ge=0, lt=1, description="multiplied, to either side")] = 0.15
 
 
-class EvaluateSettings(_Section):
+class EvaluateSettings(_Section, frozen=True):
     """How scores are made."""
 
     bootstrap: Annotated[int, Meta(ge=100, le=100_000, description="resamples behind each interval")] = 2000
-    flip_average: Annotated[bool, Meta(description="average the answer with that of the mirrored slice; twice the time")] = False
+    flip_average: Annotated[
+        bool, Meta(description="average the answer with that of the mirrored slice; twice the time")
+    ] = False
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True):
     """All settings of a run."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32, description="the one seed behind every random choice")] = 0
@@ -135,9 +168,13 @@ def load(file: str | Path | None = None, overrides: Sequence[str] = ()) -> Setti
         try:
             tree = tomllib.loads(Path(file).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ConfigError(f"no settings file {file}", hint="tumorlens config > my.toml makes one to start from") from None
+            raise ConfigError(
+                f"no settings file {file}", hint="tumorlens config > my.toml makes one to start from"
+            ) from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file} is not a TOML file: {error}", hint="tumorlens config prints a correct one") from None
+            raise ConfigError(
+                f"{file} is not a TOML file: {error}", hint="tumorlens config prints a correct one"
+            ) from None
     for override in overrides:
         _set(tree, override)
     return from_dict(tree)
@@ -149,7 +186,9 @@ def from_dict(tree: dict[str, Any]) -> Settings:
     try:
         return msgspec.convert(tree, Settings)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"a setting has a wrong value: {_plain(str(error))}", hint="tumorlens config lists every setting") from None
+        raise ConfigError(
+            f"a setting has a wrong value: {_plain(str(error))}", hint="tumorlens config lists every setting"
+        ) from None
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:
@@ -218,7 +257,9 @@ def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: 
     for key, value in tree.items():
         if key not in hints:
             every = _all_keys()
-            close = difflib.get_close_matches(prefix + key, every, n=1, cutoff=0.5) or [k for k in every if k.endswith("." + key)]
+            close = difflib.get_close_matches(prefix + key, every, n=1, cutoff=0.5) or [
+                k for k in every if k.endswith("." + key)
+            ]
             hint = f"did you mean {close[0]}?" if close else "tumorlens config lists every setting"
             raise ConfigError(f"unknown setting {prefix + key}", hint=hint)
         if isinstance(hints[key], type) and issubclass(hints[key], _Section):

@@ -161,4 +161,4 @@ class LabelEncoding:
 
     def one_hot(self, labels: Sequence[str]) -> np.ndarray:
         """Labels as one-hot rows, float32 (N, classes)."""
-        return np.eye(len(self.names), dtype=np.float32)[self.encode(labels)]
+        return np.asarray(np.eye(len(self.names), dtype=np.float32)[self.encode(labels)])

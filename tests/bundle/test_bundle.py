@@ -94,7 +94,12 @@ def test_what_is_not_a_model(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme.txt", "hello")
     (tmp_path / "text").write_text("hello")
-    for path, said in (("empty", "no bundle.json"), ("other.zip", "no bundle.json"), ("text", "not a bundle"), ("none", "no model")):
+    for path, said in (
+        ("empty", "no bundle.json"),
+        ("other.zip", "no bundle.json"),
+        ("text", "not a bundle"),
+        ("none", "no model"),
+    ):
         with pytest.raises(ModelError, match=said):
             bundle.load(tmp_path / path)
 

@@ -61,7 +61,9 @@ def test_one_class_only(phantom_folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_text_named_jpg_and_a_bomb_among_good_pictures(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+def test_text_named_jpg_and_a_bomb_among_good_pictures(
+    finished_run: Path, phantom_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text.jpg").write_text("hello")
     huge_png(tmp_path / "huge.png")
     good = next(iter((phantom_folder / "glioma").glob("*.png")))
@@ -74,7 +76,9 @@ def test_text_named_jpg_and_a_bomb_among_good_pictures(finished_run: Path, phant
     assert json.loads(alone.stdout)[0]["error"]["hint"]
 
 
-@pytest.mark.parametrize("arguments", [["--set", "train.epoch=3"], ["--set", "train.epochs=-1"], ["--config", "none.toml"]])
+@pytest.mark.parametrize(
+    "arguments", [["--set", "train.epoch=3"], ["--set", "train.epochs=-1"], ["--config", "none.toml"]]
+)
 def test_wrong_settings(arguments: list[str], tmp_path: Path) -> None:
     done = tumorlens("train", "phantom:40", *arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -120,7 +124,12 @@ def test_a_full_disk(small_disk: Path, phantom_folder: Path) -> None:
     assert "no space left on the disk" in run.stderr
     assert run.stderr.count("error:") == 1
     cache = tumorlens(
-        "train", phantom_folder / "manifest.csv", "--out", small_disk.parent / "run2", *settings, TUMORLENS_CACHE=str(small_disk / "c")
+        "train",
+        phantom_folder / "manifest.csv",
+        "--out",
+        small_disk.parent / "run2",
+        *settings,
+        TUMORLENS_CACHE=str(small_disk / "c"),
     )
     assert cache.returncode == 4
     assert cache.stderr.count("error:") == 1
@@ -131,7 +140,17 @@ def test_json_is_alone_on_stdout(finished_run: Path, phantom_folder: Path) -> No
     done = tumorlens("evaluate", finished_run, phantom_folder / "manifest.csv", "--json")
     assert done.returncode == 0
     document = json.loads(done.stdout)
-    assert {"n", "groups", "accuracy", "accuracy_ci95", "per_class", "confusion", "ece", "as_shipped", "conformal"} <= set(document)
+    assert {
+        "n",
+        "groups",
+        "accuracy",
+        "accuracy_ci95",
+        "per_class",
+        "confusion",
+        "ece",
+        "as_shipped",
+        "conformal",
+    } <= set(document)
     info = tumorlens("info", finished_run, "--json")
     assert json.loads(info.stdout)["labels"] == ["glioma", "meningioma", "no_tumor", "pituitary"]
 

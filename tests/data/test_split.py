@@ -58,7 +58,10 @@ def test_fractions() -> None:
 
 def test_the_data_sets_own_test_set_is_kept_and_validation_comes_from_training() -> None:
     shipped = manifest_of([("a", 3)] * 20 + [("b", 3)] * 20, split="train")
-    tests = [Row(path=f"t{i}", label="ab"[i % 2], patient="p0" if i == 0 else f"t{i}", source="s", split="test") for i in range(10)]
+    tests = [
+        Row(path=f"t{i}", label="ab"[i % 2], patient="p0" if i == 0 else f"t{i}", source="s", split="test")
+        for i in range(10)
+    ]
     divided = split.split(Manifest(shipped.rows + tuple(tests)), DataSettings(), 0)
     assert [row.split for row in divided][-10:] == ["test"] * 10
     train_val = {row.patient: row.split for row in divided.rows[:-10]}
@@ -67,7 +70,10 @@ def test_the_data_sets_own_test_set_is_kept_and_validation_comes_from_training()
 
 
 def test_a_given_fold_is_the_test_set() -> None:
-    rows = [Row(path=f"{i}", label="ab"[i % 2], patient=f"{i // 2}", fold=str(i // 2 % 5 + 1), source="s") for i in range(200)]
+    rows = [
+        Row(path=f"{i}", label="ab"[i % 2], patient=f"{i // 2}", fold=str(i // 2 % 5 + 1), source="s")
+        for i in range(200)
+    ]
     divided = split.split(Manifest(tuple(rows)), DataSettings(test_fold="2"), 0)
     assert {row.fold for row in divided if row.split == "test"} == {"2"}
     assert all(row.split == "test" for row in divided if row.fold == "2")

@@ -39,7 +39,9 @@ def test_plain_is_the_classic_stack() -> None:
     assert kinds.count(keras.layers.Dense) == 2
     assert {keras.layers.Flatten, keras.layers.Dropout, keras.layers.Softmax} <= set(kinds)
     assert [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)] == [16, 32, 64]
-    assert all(layer.activation is keras.activations.relu for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    assert all(
+        layer.activation is keras.activations.relu for layer in model.layers if isinstance(layer, keras.layers.Conv2D)
+    )
     out = answers(model, 64)
     assert set(out) == {"logits", "probabilities", "embedding"}
     assert out["embedding"].shape == (3, 64)

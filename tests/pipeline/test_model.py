@@ -45,7 +45,17 @@ def test_path_bytes_array_slice_list_and_command_line_agree(model: Model, pictur
         *model.predict([picture, array])[-2:],  # type: ignore[index]
     ]
     assert all(close(by_path.probabilities, other.probabilities) for other in others)  # type: ignore[union-attr]
-    command = [sys.executable, "-m", "tumorlens", "predict", str(picture), "--model", str(finished_run), "--format", "json"]
+    command = [
+        sys.executable,
+        "-m",
+        "tumorlens",
+        "predict",
+        str(picture),
+        "--model",
+        str(finished_run),
+        "--format",
+        "json",
+    ]
     (entry,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert close(by_path.probabilities, entry["probabilities"])
     assert {**entry, "ms": 0, "probabilities": 0} == {**by_path.as_dict(), "ms": 0, "probabilities": 0}

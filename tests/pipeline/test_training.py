@@ -22,7 +22,14 @@ from tumorlens.pipeline.training import resume, train
 
 FAST = config.load(
     None,
-    ["preprocess.size=32", "model.name=plain", "model.width=8", "model.depth=2", "train.epochs=2", "evaluate.bootstrap=100"],
+    [
+        "preprocess.size=32",
+        "model.name=plain",
+        "model.width=8",
+        "model.depth=2",
+        "train.epochs=2",
+        "evaluate.bootstrap=100",
+    ],
 )
 
 
@@ -35,7 +42,9 @@ def test_everything_the_contract_lists_is_there(finished_run: Path) -> None:
     for figure in ("history", "grid", "confusion", "roc", "pr", "augmentation"):
         for kind in ("png", "svg"):
             assert (finished_run / "figures" / f"{figure}.{kind}").stat().st_size > 1000
-    assert not [path for path in finished_run.rglob("*") if path.name.endswith(".part") or path.name.startswith("part-")]
+    assert not [
+        path for path in finished_run.rglob("*") if path.name.endswith(".part") or path.name.startswith("part-")
+    ]
 
 
 def test_its_scores_are_those_of_its_predictions(finished_run: Path) -> None:

@@ -110,7 +110,9 @@ def test_two_processes_and_a_kill_leave_a_whole_cache(tmp_path: Path) -> None:
     for number, order in enumerate(orders):
         listing = tmp_path / f"{number}.txt"
         listing.write_text("\n".join(order))
-        workers.append(subprocess.Popen([sys.executable, "-c", WORKER, str(listing), str(tmp_path / "c")], stdout=subprocess.PIPE))
+        workers.append(
+            subprocess.Popen([sys.executable, "-c", WORKER, str(listing), str(tmp_path / "c")], stdout=subprocess.PIPE)
+        )
     assert workers[2].stdout is not None
     workers[2].stdout.readline()
     time.sleep(0.15)
@@ -121,7 +123,9 @@ def test_two_processes_and_a_kill_leave_a_whole_cache(tmp_path: Path) -> None:
     ready = standardise_all(manifest, RECIPE, tmp_path / "c")
     fresh = standardise_all(manifest, RECIPE, tmp_path / "other")
     assert (ready.images == fresh.images).all()
-    slots = [slot for (slot,) in sqlite3.connect(next((tmp_path / "c").glob("*.sqlite"))).execute("SELECT slot FROM images")]
+    slots = [
+        slot for (slot,) in sqlite3.connect(next((tmp_path / "c").glob("*.sqlite"))).execute("SELECT slot FROM images")
+    ]
     assert len(slots) == len(set(slots)) == 600
 
 

@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 from tumorlens.preprocess import Recipe, standardise, to_input
 
 
-def head(height: int, width: int, centre: tuple[int, int], axes: tuple[int, int], scale: float = 1.0, offset: float = 0.0) -> np.ndarray:
+def head(
+    height: int, width: int, centre: tuple[int, int], axes: tuple[int, int], scale: float = 1.0, offset: float = 0.0
+) -> np.ndarray:
     """An ellipse with a bright rim and a spot, on dark air."""
     image = np.zeros((height, width), np.float32)
     cv2.ellipse(image, centre, axes, 0, 0, 360, 120.0, -1)
@@ -99,7 +101,10 @@ def test_deterministic_and_pure() -> None:
 
 
 def test_key_changes_with_every_setting() -> None:
-    keys = {r.key for r in (Recipe(), Recipe(size=64), Recipe(kind="plain"), Recipe(margin=0.1), Recipe(low=1), Recipe(high=99))}
+    keys = {
+        r.key
+        for r in (Recipe(), Recipe(size=64), Recipe(kind="plain"), Recipe(margin=0.1), Recipe(low=1), Recipe(high=99))
+    }
     assert len(keys) == 6
 
 

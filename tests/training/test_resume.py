@@ -23,7 +23,9 @@ for number, kind in enumerate(CLASSES):
     IMAGES[number, kind * 10 : kind * 10 + 10] //= 3
 
 
-def fit(folder: Path, name: str, *, stop_at: int | None = None, signal_at: int | None = None, **settings: object) -> Loop:
+def fit(
+    folder: Path, name: str, *, stop_at: int | None = None, signal_at: int | None = None, **settings: object
+) -> Loop:
     prepare("cpu", "float32", True, 1)
     model = registry.build(ModelSettings(name=name, width=8), 32, 3)
     targets = np.eye(3, dtype=np.float32)[CLASSES]
@@ -39,7 +41,14 @@ def fit(folder: Path, name: str, *, stop_at: int | None = None, signal_at: int |
             os.kill(os.getpid(), signal.SIGINT)
 
     chosen = TrainSettings(**{"epochs": 3, "batch_size": 16, "warmup_epochs": 1.0, **settings})  # type: ignore[arg-type]
-    loop = Loop(model, batches, Validation(IMAGES[64:], CLASSES[64:]), chosen, folder / "checkpoints", Watcher(on_batch=on_batch))
+    loop = Loop(
+        model,
+        batches,
+        Validation(IMAGES[64:], CLASSES[64:]),
+        chosen,
+        folder / "checkpoints",
+        Watcher(on_batch=on_batch),
+    )
     loop.run()
     return loop
 

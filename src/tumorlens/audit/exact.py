@@ -7,8 +7,6 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tumorlens.data.manifest import Manifest
 from tumorlens.data.split import leaked
 from tumorlens.preprocess.cache import Standardised
@@ -16,11 +14,11 @@ from tumorlens.preprocess.cache import Standardised
 
 def picture_keys(data: Standardised) -> list[str]:
     """A key per slice that equal pictures share: the same pixels, whatever file they came in."""
-    return [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in data.images]
+    return [hashlib.sha256(image.tobytes()).hexdigest() for image in data.images]
 
 
 def join_groups(manifest: Manifest, keys: list[str]) -> Manifest:
-    """The data set with groups in which equal pictures are together: patient (or given group), joined over duplicates."""
+    """The data set with groups in which equal pictures are together: patient or given group, joined over duplicates."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -77,5 +75,9 @@ def audit(manifest: Manifest, keys: list[str]) -> dict[str, Any]:
         "foreign": None,
         "shortcuts": None,
         "groups": {row.id: group for row, group in zip(manifest.rows, manifest.groups, strict=True)},
-        "verdict": "serious" if pairs or conflicts or leaked(manifest) else "warnings" if repeated or manifest.skipped else "ok",
+        "verdict": "serious"
+        if pairs or conflicts or leaked(manifest)
+        else "warnings"
+        if repeated or manifest.skipped
+        else "ok",
     }

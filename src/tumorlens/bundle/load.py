@@ -61,14 +61,19 @@ def find(model: str | os.PathLike[str] | None) -> Path:
     if os.sep not in name and shipped.is_dir():
         return shipped
     if not path.exists():
-        raise ModelError(f"no model {name}", hint="MODEL is a run folder, a bundle folder or a bundle .zip", code="not_found")
+        raise ModelError(
+            f"no model {name}", hint="MODEL is a run folder, a bundle folder or a bundle .zip", code="not_found"
+        )
     if (path / "config.toml").is_file():
         raise ModelError(
             f"{name} is a run that has not finished: it holds no bundle yet",
             hint=f"finish it with: tumorlens train --resume {name}",
             code="unfinished",
         )
-    raise ModelError(f"{name} is not a bundle: it holds no bundle.json", hint="MODEL is a run folder, a bundle folder or a bundle .zip")
+    raise ModelError(
+        f"{name} is not a bundle: it holds no bundle.json",
+        hint="MODEL is a run folder, a bundle folder or a bundle .zip",
+    )
 
 
 def load(model: str | os.PathLike[str] | None) -> Bundle:
@@ -102,7 +107,9 @@ def _read(where: Path, name: str) -> bytes:
                 raise ModelError(f"{path} is larger than any bundle file may be", code="too_large")
             return path.read_bytes()
         with zipfile.ZipFile(where) as archive:
-            member = next((m for m in archive.infolist() if m.filename in (name, f"{where.stem}/{name}", f"bundle/{name}")), None)
+            member = next(
+                (m for m in archive.infolist() if m.filename in (name, f"{where.stem}/{name}", f"bundle/{name}")), None
+            )
             if member is None:
                 raise ModelError(f"{where} holds no {name}", hint="make the zip from the bundle folder")
             if member.file_size > _LARGEST_FILE:

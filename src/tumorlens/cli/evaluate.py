@@ -15,7 +15,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_data(command)
     command.add_argument("--out", metavar="DIR", help="write metrics.json and predictions.csv there")
     command.add_argument("--json", action="store_true", help="print every metric as one JSON document")
-    command.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting")
+    command.add_argument(
+        "--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting"
+    )
     command.add_argument("--seed", type=int, metavar="N", help="of the bootstrap")
     add_columns(command)
 
@@ -25,7 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
     from tumorlens.pipeline.evaluating import evaluate
 
     document = evaluate(
-        arguments.model, arguments.data, out=arguments.out, settings=settings_of(arguments), reporter=reporter(quiet=arguments.quiet)
+        arguments.model,
+        arguments.data,
+        out=arguments.out,
+        settings=settings_of(arguments),
+        reporter=reporter(quiet=arguments.quiet),
     )
     if arguments.json:
         print_json(document)

@@ -26,13 +26,16 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({**msgspec.to_builtins(info), "sha256": loaded.sha256})
         return 0
     recipe, training = info.recipe, info.training
+    sources = ", ".join(info.data.get("sources", ["not stated"]))
+    size = f"{training.get('parameters', 0):,} parameters, {len(loaded.model) / 1e6:.1f} MB"
+    how = f"{training.get('epochs', '?')} epochs, seed {training.get('seed', '?')}"
     lines = {
         "model": f"{info.name} {info.version}",
         "classes": ", ".join(info.labels),
-        "network": f"{training.get('model', 'not stated')}, {training.get('parameters', 0):,} parameters, {len(loaded.model) / 1e6:.1f} MB",
+        "network": f"{training.get('model', 'not stated')}, {size}",
         "input": f"{recipe.size} × {recipe.size} grey, {recipe.kind} preprocessing",
         "outputs": ", ".join(info.outputs),
-        "trained": f"{info.created}, {training.get('epochs', '?')} epochs, seed {training.get('seed', '?')}, on {', '.join(info.data.get('sources', ['not stated']))}",
+        "trained": f"{info.created}, {how}, on {sources}",
         "calibration": "temperature" if info.calibration else "none yet",
         "parity": f"Keras and ONNX differ by at most {info.parity.get('max_abs_difference', float('nan')):.1g}",
         "sha256": loaded.sha256,

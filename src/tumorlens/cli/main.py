@@ -25,7 +25,7 @@ _EPILOG = "Research use only, not a medical device."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 done with findings, 2 usage, 3 no usable input, 4 internal."""
+    """Run the command line; its exit code is 0 done, 1 with findings, 2 usage, 3 no usable input, 4 internal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = bool({"-v", "--verbose"} & set(given))
     try:
@@ -89,7 +89,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     wanted = next((word for word in given if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False)
+        command = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False
+        )
         if name == wanted:
             module = importlib.import_module(f"tumorlens.cli.{name}")
             module.add_arguments(command)

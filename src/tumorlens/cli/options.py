@@ -33,7 +33,9 @@ def add_columns(command: argparse.ArgumentParser) -> None:
 def add_settings(command: argparse.ArgumentParser) -> None:
     """``--config``, ``--set``, ``--seed``."""
     command.add_argument("--config", metavar="FILE.toml", help="settings; see tumorlens config")
-    command.add_argument("--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting; repeatable")
+    command.add_argument(
+        "--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting; repeatable"
+    )
     command.add_argument("--seed", type=int, metavar="N", help="the one seed behind every random choice")
 
 

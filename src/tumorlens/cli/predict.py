@@ -15,9 +15,15 @@ from tumorlens.inference.result import Answer
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
-    command.add_argument("input", nargs="+", metavar="INPUT", help="file, folder, archive or volume; - reads a list from stdin")
-    command.add_argument("--model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name")
-    command.add_argument("--format", choices=list(_WRITERS), default="table", help="of the answers on stdout (default: table)")
+    command.add_argument(
+        "input", nargs="+", metavar="INPUT", help="file, folder, archive or volume; - reads a list from stdin"
+    )
+    command.add_argument(
+        "--model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name"
+    )
+    command.add_argument(
+        "--format", choices=list(_WRITERS), default="table", help="of the answers on stdout (default: table)"
+    )
     command.add_argument("--maps", metavar="DIR", help="write where the model looked, one PNG per slice")
 
 
@@ -73,7 +79,9 @@ def _jsonl(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> N
 
 def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "path", "frame", "series", "predicted", *(f"p_{name}" for name in labels), "verdict", "error"])
+    writer.writerow(
+        ["id", "path", "frame", "series", "predicted", *(f"p_{name}" for name in labels), "verdict", "error"]
+    )
     for answer in answers:
         if isinstance(answer, Failure):
             writer.writerow(["", answer.path, "", "", "", *("" for _ in labels), "", answer.error.code])
@@ -82,15 +90,21 @@ def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> Non
         chances = [repr(answer.probabilities[name]) for name in labels]
         series = "" if isinstance(answer, Prediction) else "true"
         frame = "" if entry["frame"] is None else entry["frame"]
-        writer.writerow([entry["id"], entry["path"], frame, series, answer.predicted, *chances, entry["verdict"] or "", ""])
+        writer.writerow(
+            [entry["id"], entry["path"], frame, series, answer.predicted, *chances, entry["verdict"] or "", ""]
+        )
 
 
 def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
     width = max(9, *(len(name) for name in labels))
-    out.write("  ".join([f"{'predicted':{width}}", *(f"{name:>{max(6, len(name))}}" for name in labels), "slice"]) + "\n")
+    out.write(
+        "  ".join([f"{'predicted':{width}}", *(f"{name:>{max(6, len(name))}}" for name in labels), "slice"]) + "\n"
+    )
     for answer in answers:
         if isinstance(answer, Failure):
-            out.write(f"{'–':{width}}  " + "  ".join(f"{'–':>{max(6, len(name))}}" for name in labels) + f"  {answer.path}\n")
+            out.write(
+                f"{'–':{width}}  " + "  ".join(f"{'–':>{max(6, len(name))}}" for name in labels) + f"  {answer.path}\n"
+            )
             continue
         chances = [f"{answer.probabilities[name]:>{max(6, len(name))}.1%}" for name in labels]
         where = answer.id if isinstance(answer, Prediction) else f"{answer.path} (all {len(answer.slices)} slices)"

@@ -17,7 +17,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", required=True, metavar="manifest.csv", help="the manifest to write")
     how = command.add_mutually_exclusive_group()
     how.add_argument("--folds", type=int, metavar="K", help="K folds")
-    how.add_argument("--fractions", metavar="T,V,E", help="percent for train, validation and test, for example 70,15,15")
+    how.add_argument(
+        "--fractions", metavar="T,V,E", help="percent for train, validation and test, for example 70,15,15"
+    )
     command.add_argument("--seed", type=int, metavar="N", help="for ties between groups")
     add_columns(command)
 
@@ -35,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     divided.write_csv(arguments.out)
     part = "fold" if arguments.folds else "split"
     slices = Counter(getattr(row, part) for row in divided)
-    groups = Counter(name for name, _ in {(getattr(row, part), g) for row, g in zip(divided, divided.groups, strict=True)})
+    groups = Counter(
+        name for name, _ in {(getattr(row, part), g) for row, g in zip(divided, divided.groups, strict=True)}
+    )
     for name in sorted(slices):
         sys.stdout.write(f"{part} {name}: {slices[name]} slices of {groups[name]} groups\n")
     if divided.skipped and not arguments.quiet:
@@ -50,5 +54,8 @@ def _fractions(text: str) -> list[float]:
     except ValueError:
         shares = []
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 100) > 1e-6:
-        raise UsageError(f"found --fractions {text}, expected three percentages that sum to 100", hint="for example --fractions 70,15,15")
+        raise UsageError(
+            f"found --fractions {text}, expected three percentages that sum to 100",
+            hint="for example --fractions 70,15,15",
+        )
     return [share / 100 for share in shares]

@@ -32,7 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     tell = reporter(quiet=arguments.quiet)
     if arguments.resume:
-        changed = [arguments.config, arguments.overrides, arguments.model, arguments.epochs, arguments.seed, arguments.device]
+        changed = [
+            arguments.config,
+            arguments.overrides,
+            arguments.model,
+            arguments.epochs,
+            arguments.seed,
+            arguments.device,
+        ]
         if any(changed):
             raise UsageError("a resumed run keeps its settings", hint="give --resume RUN alone, or start a new run")
         from tumorlens.pipeline.training import resume

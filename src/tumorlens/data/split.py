@@ -46,7 +46,9 @@ def assign(labels: Sequence[str], groups: Sequence[str], shares: Sequence[float]
     part_of: dict[str, int] = {}
     for name in names:
         size = counts[name]
-        lack = [float((((wanted[i] - filled[i]) / np.maximum(total, 1)) * (size > 0)).sum() / shares[i]) for i in open_parts]
+        lack = [
+            float((((wanted[i] - filled[i]) / np.maximum(total, 1)) * (size > 0)).sum() / shares[i]) for i in open_parts
+        ]
         part_of[name] = open_parts[int(np.argmax(lack))]
         filled[part_of[name]] += size
     return [part_of[group] for group in groups]
@@ -55,9 +57,9 @@ def assign(labels: Sequence[str], groups: Sequence[str], shares: Sequence[float]
 def split(manifest: Manifest, settings: DataSettings, seed: int) -> Manifest:
     """The data set with a split for every row.
 
-    In this order of preference: the fold named by ``test_fold`` is the test set; a test set that the data brings is kept;
-    else train, validation and test are made by ``fractions``. A validation set is made from the training rows where
-    the data brings none. Groups never cross between parts made here.
+    In this order of preference: the fold named by ``test_fold`` is the test set; a test set that the data brings is
+    kept; else train, validation and test are made by ``fractions``. A validation set is made from the training rows
+    where the data brings none. Groups never cross between parts made here.
 
     Raises:
         DataError: for a fold that does not exist, or when a class has no training slice.
@@ -67,7 +69,8 @@ def split(manifest: Manifest, settings: DataSettings, seed: int) -> Manifest:
         folds = sorted({row.fold for row in rows} - {""})
         if settings.test_fold not in folds:
             raise DataError(
-                f"no slice is in fold {settings.test_fold!r}; " + (f"found folds {', '.join(folds)}" if folds else "the data has no folds"),
+                f"no slice is in fold {settings.test_fold!r}; "
+                + (f"found folds {', '.join(folds)}" if folds else "the data has no folds"),
                 hint="name the manifest's column with --fold-column, or leave out --test-fold",
                 code="no_fold",
             )
@@ -79,7 +82,9 @@ def split(manifest: Manifest, settings: DataSettings, seed: int) -> Manifest:
         rows = [replace(row, split=row.split or "train") for row in rows]
     if not any(row.split == "val" for row in rows):
         train, val, _ = settings.fractions
-        rows = _divide(manifest, rows, lambda row: row.split == "train", (train / (train + val), val / (train + val), 0.0), seed)
+        rows = _divide(
+            manifest, rows, lambda row: row.split == "train", (train / (train + val), val / (train + val), 0.0), seed
+        )
     result = manifest.with_rows(rows)
     _check(result)
     return result
@@ -93,7 +98,9 @@ def folds(manifest: Manifest, count: int, seed: int) -> Manifest:
     """
     if len(set(manifest.groups)) < count:
         raise DataError(
-            f"{len(set(manifest.groups))} groups cannot be divided into {count} folds", hint="use fewer folds", code="few_groups"
+            f"{len(set(manifest.groups))} groups cannot be divided into {count} folds",
+            hint="use fewer folds",
+            code="few_groups",
         )
     parts = assign(manifest.labels, manifest.groups, [1 / count] * count, seed)
     return manifest.with_rows(replace(row, fold=str(part + 1)) for row, part in zip(manifest.rows, parts, strict=True))
@@ -101,7 +108,11 @@ def folds(manifest: Manifest, count: int, seed: int) -> Manifest:
 
 def leaked(manifest: Manifest) -> dict[str, str]:
     """Test slices whose group is also in training or validation: id → id of a slice of the same group there."""
-    elsewhere = {group: row.id for row, group in zip(manifest.rows, manifest.groups, strict=True) if row.split in ("train", "val")}
+    elsewhere = {
+        group: row.id
+        for row, group in zip(manifest.rows, manifest.groups, strict=True)
+        if row.split in ("train", "val")
+    }
     return {
         row.id: elsewhere[group]
         for row, group in zip(manifest.rows, manifest.groups, strict=True)
@@ -109,7 +120,9 @@ def leaked(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _divide(manifest: Manifest, rows: list[Row], choose: Callable[[Row], bool], shares: Sequence[float], seed: int) -> list[Row]:
+def _divide(
+    manifest: Manifest, rows: list[Row], choose: Callable[[Row], bool], shares: Sequence[float], seed: int
+) -> list[Row]:
     chosen = [i for i, row in enumerate(rows) if choose(row)]
     groups = manifest.groups
     parts = assign([rows[i].label for i in chosen], [groups[i] for i in chosen], shares, seed)

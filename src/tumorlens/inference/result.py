@@ -82,10 +82,15 @@ class SeriesPrediction:
     probabilities: dict[str, float]
     model: dict[str, str]
 
+    @property
+    def id(self) -> str:
+        """The file's path."""
+        return self.path
+
     def as_dict(self) -> dict[str, Any]:
         """The contract's entry for a series."""
         return {
-            "id": self.path,
+            "id": self.id,
             "path": self.path,
             "frame": None,
             "series": True,

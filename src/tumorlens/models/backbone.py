@@ -15,7 +15,7 @@ from tumorlens.models.keras_setup import import_keras
 
 
 def names() -> dict[str, str]:
-    """Every backbone: lower-case name → name in ``keras.applications`` (``efficientnetv2b0`` → ``EfficientNetV2B0``)."""
+    """Every backbone: lower-case name → its name in ``keras.applications``."""
     applications = import_keras().applications
     found = [name for name, value in vars(applications).items() if inspect.isfunction(value)]
     return {name.lower(): name for name in sorted(found)}
@@ -59,12 +59,14 @@ def _make(make: Any, name: str, weights: str, size: int) -> Any:
             # Keras raises a plain Exception with the address when a download fails.
             raise EnvironmentFailure(
                 f"the ImageNet weights of {name} could not be downloaded: {_first_line(error)}",
-                hint="connect once (Keras keeps them in ~/.keras/models), give a weights file with --set model.weights=FILE, "
-                "or train from scratch with --set model.weights=none",
+                hint="connect once (Keras keeps them in ~/.keras/models), give a weights file with "
+                "--set model.weights=FILE, or train from scratch with --set model.weights=none",
                 code="no_weights",
             ) from error
     if not Path(weights).is_file():
-        raise ConfigError(f"no weights file {weights}", hint="model.weights is imagenet, none, or a file made by save_weights")
+        raise ConfigError(
+            f"no weights file {weights}", hint="model.weights is imagenet, none, or a file made by save_weights"
+        )
     network = make(weights=None, **options)
     try:
         network.load_weights(weights)

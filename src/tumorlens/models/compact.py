@@ -13,16 +13,14 @@ from tumorlens.models.head import assemble, pooled_head
 from tumorlens.models.keras_setup import import_keras
 
 _STAGES = 3
-# Keras's default of 0.99 remembers hundreds of steps: on data sets of a few thousand slices the statistics then lag so
-# far behind the weights that validation accuracy swings by tens of points (docs/experiments.md).
-_MOMENTUM = 0.9
 
 
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
-    """A Keras model from float32 (N, size, size, 1) to logits, probabilities, embedding and map (N, size/16, size/16, classes).
+    """A Keras model from float32 (N, size, size, 1) to logits, probabilities, embedding and map.
 
-    A stem at half the size, then three stages of ``depth`` residual blocks with ``width · (2, 4, 8)`` filters at 1/4, 1/8
-    and 1/16 of the size. Blocks at half the size cost as much time as all others together and were left out.
+    A stem at half the size, then three stages of ``depth`` residual blocks with ``width · (2, 4, 8)`` filters at 1/4,
+    1/8 and 1/16 of the size, which is the map's resolution. Blocks at half the size cost as much
+    time as all others together and were left out.
     """
     layers = import_keras().layers
     image = import_keras().Input((size, size, 1), name="image")
@@ -31,21 +29,21 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
         for block in range(settings.depth):
             stride = 2 if block == 0 else 1
             x = _block(x, settings.width * 2 ** (stage + 1), stride, f"s{stage + 1}b{block + 1}")
-    x = layers.BatchNormalization(momentum=_MOMENTUM, name="last_norm")(x)
+    x = layers.BatchNormalization(name="last_norm")(x)
     x = layers.ReLU(name="last_relu")(x)
     return assemble(image, pooled_head(x, classes, settings.dropout), "compact")
 
 
 def _block(x: Any, filters: int, stride: int, name: str) -> Any:
     layers = import_keras().layers
-    y = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm1")(x)
+    y = layers.BatchNormalization(name=f"{name}_norm1")(x)
     y = layers.ReLU(name=f"{name}_relu1")(y)
     if stride > 1 or x.shape[-1] != filters:
         # Average pooling before a 1×1 convolution looks at every pixel; a strided 1×1 would drop three in four.
         skip = layers.AveragePooling2D(stride, name=f"{name}_pool")(y) if stride > 1 else y
         x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_skip")(skip)
     y = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False, name=f"{name}_conv1")(y)
-    y = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm2")(y)
+    y = layers.BatchNormalization(name=f"{name}_norm2")(y)
     y = layers.ReLU(name=f"{name}_relu2")(y)
     y = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
     return layers.Add(name=f"{name}_add")([x, y])

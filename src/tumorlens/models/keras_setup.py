@@ -41,8 +41,9 @@ def prepare(device: str, precision: str, deterministic: bool, seed: int) -> str:
     keras = import_keras()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    name = _tensorflow_device(device, deterministic) if keras.backend.backend() == "tensorflow" else _other_device(keras, device)
-    return name
+    if keras.backend.backend() == "tensorflow":
+        return _tensorflow_device(device, deterministic)
+    return _other_device(keras, device)
 
 
 def _tensorflow_device(device: str, deterministic: bool) -> str:
@@ -72,7 +73,9 @@ def _tensorflow_device(device: str, deterministic: bool) -> str:
 
 
 def _other_device(keras: Any, device: str) -> str:
-    found = keras.distribution.list_devices() if keras.backend.backend() == "jax" else ["gpu" if _torch_gpu() else "cpu"]
+    found = (
+        keras.distribution.list_devices() if keras.backend.backend() == "jax" else ["gpu" if _torch_gpu() else "cpu"]
+    )
     has_gpu = any("cpu" not in name for name in found)
     if device.startswith("gpu") and not has_gpu:
         raise _no_device(device, 0)

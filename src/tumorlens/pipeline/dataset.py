@@ -19,7 +19,7 @@ Data = str | os.PathLike[str] | Manifest | Sequence[str | os.PathLike[str]]
 
 
 def read(source: Data, *, settings: DataSettings | None = None, reporter: Reporter | None = None) -> Manifest:
-    """A data set from any form of DATA: folder, zip, CSV, ``.npz``, ``.mat``, DICOM or NIfTI tree, ``kaggle:…``, ``phantom``.
+    """A data set from any form of DATA (folder, zip, CSV, ``.npz``, ``.mat``, DICOM, NIfTI, ``kaggle:…``, ``phantom``).
 
     Args:
         source: one DATA or several to join; a manifest is returned as it is.
@@ -50,7 +50,9 @@ def split(source: Data, *, folds: int = 0, settings: Settings | None = None) -> 
     """
     chosen = settings or Settings()
     manifest = labelled(read(source, settings=chosen.data))
-    return splitting.folds(manifest, folds, chosen.seed) if folds else splitting.split(manifest, chosen.data, chosen.seed)
+    return (
+        splitting.folds(manifest, folds, chosen.seed) if folds else splitting.split(manifest, chosen.data, chosen.seed)
+    )
 
 
 def labelled(manifest: Manifest) -> Manifest:
@@ -63,7 +65,7 @@ def labelled(manifest: Manifest) -> Manifest:
     if len(without) == len(manifest):
         raise DataError(
             f"none of the {len(manifest)} images found has a class",
-            hint="put the images of each class in a folder of its own, or list them in a CSV with the columns path,label",
+            hint="put the images of each class in a folder of its own, or list them in a CSV with columns path,label",
             code="unlabelled",
         )
     reasons = [Skipped(row.id, "unlabelled", "no class is known for this image") for row in without]
@@ -83,7 +85,8 @@ def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Stan
         named = ", ".join(repr(name) for name in lost)
         example = ready.manifest.skipped[-1]
         raise DataError(
-            f"no image of class {named} could be read, so that class is empty; for example {example.path}: {example.reason}",
+            f"no image of class {named} could be read, so that class is empty; "
+            f"for example {example.path}: {example.reason}",
             hint="look at those files, or leave the class out",
             code="class_empty",
         )

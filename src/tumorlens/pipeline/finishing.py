@@ -71,7 +71,12 @@ def finish(
         recipe=Recipe.from_settings(settings.preprocess),
         outputs=tuple(name for name in ("logits", "embedding", "cam") if name in deployable.output),
         flip_average=settings.evaluate.flip_average,
-        data={"fingerprint": start.fingerprint, "counts": _counts(ready), "sources": _sources(ready), **_provenance(start)},
+        data={
+            "fingerprint": start.fingerprint,
+            "counts": _counts(ready),
+            "sources": _sources(ready),
+            **_provenance(start),
+        },
         training=_training(settings, model, progress, device),
         parity=parity,
         versions=start.versions,
@@ -199,6 +204,17 @@ def _anonymous(table: PredictionTable, ready: Standardised, held_out: list[int])
         group = groups.setdefault(table.groups[i], f"g{len(groups):04d}")
         chances = map(repr, table.probabilities[i].tolist())
         writer.writerow(
-            [name, table.labels[i], patient, table.sources[i], group, table.splits[i], *chances, table.predicted[i], "", table.folds[i]]
+            [
+                name,
+                table.labels[i],
+                patient,
+                table.sources[i],
+                group,
+                table.splits[i],
+                *chances,
+                table.predicted[i],
+                "",
+                table.folds[i],
+            ]
         )
     return text.getvalue()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -39,18 +40,17 @@ class Model:
         """The answer for a slice, or the answers for several.
 
         Args:
-            source: a path, encoded bytes, a grey (H, W) or colour (H, W, 3) array, a :class:`~tumorlens.io.slice.Slice`,
-                or a list of these.
+            source: a path, encoded bytes, a grey (H, W) or colour (H, W, 3) array, a slice, or a list of these.
 
         Returns:
             One :class:`~tumorlens.inference.Prediction` for one image; a list for a list, and for a file of several
             slices, whose last entry is the answer for the series.
 
         Raises:
-            InputError: when a single input cannot be used; in a list it becomes a :class:`~tumorlens.inference.Failure`.
+            InputError: when a single input cannot be used; in a list that becomes a ``Failure``.
         """
         if not isinstance(source, (list, tuple)):
-            slices = _slices(source, "array")
+            slices = _slices(cast(Input, source), "array")
             answers: list[Answer] = list(self._answer(slices))
             first = answers[0]
             return first if len(answers) == 1 and isinstance(first, Prediction) else answers
@@ -59,10 +59,14 @@ class Model:
             try:
                 several += self._answer(_slices(item, f"array{number}"))
             except InputError as error:
-                several.append(Failure(os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"input {number}", error))
+                several.append(
+                    Failure(os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"input {number}", error)
+                )
         return several
 
-    def predict_paths(self, inputs: Iterable[str], *, map_folder: str | os.PathLike[str] | None = None) -> Iterator[Answer]:
+    def predict_paths(
+        self, inputs: Iterable[str], *, map_folder: str | os.PathLike[str] | None = None
+    ) -> Iterator[Answer]:
         """Answers for files, folders, archives and volumes, one after another, in constant memory.
 
         Args:
@@ -73,7 +77,9 @@ class Model:
             for named in inputs:
                 yield from self._predict_input(named, pool, map_folder)
 
-    def _predict_input(self, named: str, pool: ThreadPoolExecutor, map_folder: str | os.PathLike[str] | None) -> Iterator[Answer]:
+    def _predict_input(
+        self, named: str, pool: ThreadPoolExecutor, map_folder: str | os.PathLike[str] | None
+    ) -> Iterator[Answer]:
         try:
             manifest = data.read(named)
         except (DataError, InputError, UsageError) as error:
@@ -81,7 +87,9 @@ class Model:
             return
         for skipped in manifest.skipped:
             yield Failure(skipped.path, InputError(skipped.reason, code=skipped.code))
-        files = iter([(path, [row.frame for row in rows]) for path, rows in groupby(manifest, key=lambda row: row.path)])
+        files = iter(
+            [(path, [row.frame for row in rows]) for path, rows in groupby(manifest, key=lambda row: row.path)]
+        )
         while chunk := list(islice(files, _FILES_AHEAD)):
             ready = list(pool.map(lambda file: _read(*file), chunk))
             # Single slices of many files share batches; a volume is a batch of its own.
@@ -102,11 +110,15 @@ class Model:
             mean = {name: float(np.mean([answer.probabilities[name] for answer in single])) for name in self.labels}
             best = max(mean, key=lambda name: mean[name])
             answers.append(
-                SeriesPrediction(slices[0].path, tuple(answer.id for answer in single), best, mean, self.predictor.identity)
+                SeriesPrediction(
+                    slices[0].path, tuple(answer.id for answer in single), best, mean, self.predictor.identity
+                )
             )
         return answers
 
-    def _answer_slices(self, slices: Iterable[Slice], map_folder: str | os.PathLike[str] | None) -> Iterator[Prediction]:
+    def _answer_slices(
+        self, slices: Iterable[Slice], map_folder: str | os.PathLike[str] | None
+    ) -> Iterator[Prediction]:
         for answer in self.predictor.predict_slices(slices):
             yield answer if map_folder is None else replace(answer, map=self._write_map(answer, Path(map_folder)))
 

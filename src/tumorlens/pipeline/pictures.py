@@ -54,7 +54,12 @@ def draw(
     if len(worst):
         shown = np.stack([_map(images[i], table.names.index(predicted[i]), outputs, i, predictor) for i in worst])
         image_figures.mistakes_figure(
-            images[worst], shown, list(true[worst]), list(predicted[worst]), confidence[worst], folder / "figures" / "mistakes"
+            images[worst],
+            shown,
+            list(true[worst]),
+            list(predicted[worst]),
+            confidence[worst],
+            folder / "figures" / "mistakes",
         )
     if settings.augment.enabled:
         trained = np.array([i for i, row in enumerate(ready.manifest) if row.split == "train"])

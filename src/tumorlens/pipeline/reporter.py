@@ -60,7 +60,8 @@ class LogReporter(Reporter):
     def epoch(self, row: dict[str, float], epochs: int) -> None:
         self._write(
             f"epoch {row['epoch']:.0f}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
-            f"validation loss {row['val_loss']:.4f}, validation accuracy {row['val_accuracy']:.4f}, {row['seconds']:.1f} s"
+            f"validation loss {row['val_loss']:.4f}, validation accuracy {row['val_accuracy']:.4f}, "
+            f"{row['seconds']:.1f} s"
         )
         self._inner.epoch(row, epochs)
 

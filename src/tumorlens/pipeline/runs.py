@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,17 @@ from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.errors import UsageError
 from tumorlens.io.atomic import write_json, write_text, writing
 
-_SHOWN = ("tumorlens", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "onnxruntime", "numpy", "opencv-python-headless")
+_SHOWN = (
+    "tumorlens",
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "jax",
+    "torch",
+    "onnxruntime",
+    "numpy",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,15 @@ def reopen(folder: Path) -> tuple[Settings, Manifest, Start]:
     fields["skipped"] = tuple(Skipped(**item) for item in fields["skipped"])
     fields["notes"] = tuple(fields["notes"])
     return settings, data.read(str(folder / "manifest.csv")), Start(**fields)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left unfinished: files and folders that were never renamed to their final name."""
+    for left in sorted(folder.rglob(".*.part"), reverse=True):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def fingerprint(manifest: Manifest, digests: Sequence[str], recipe_key: str) -> str:

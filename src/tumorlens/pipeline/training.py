@@ -103,6 +103,7 @@ def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> 
     """
     folder = Path(run)
     settings, manifest, start = runs.reopen(folder)
+    runs.sweep(folder)
     tell = LogReporter(reporter or Reporter(), folder / "log.txt")
     tell.note(f"continuing {folder}")
     recipe = Recipe.from_settings(settings.preprocess)
@@ -175,8 +176,12 @@ def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
         classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
         tell.note(f"{name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})")
     if start.skipped:
-        kinds = ", ".join(f"{code} {count}" for code, count in sorted(Counter(item.code for item in start.skipped).items()))
+        kinds = ", ".join(
+            f"{code} {count}" for code, count in sorted(Counter(item.code for item in start.skipped).items())
+        )
         tell.warn(f"{len(start.skipped)} inputs were left out ({kinds}); run.json and the report list them")
     leaks = splitting.leaked(manifest)
     if leaks:
-        tell.warn(f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out")
+        tell.warn(
+            f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out"
+        )

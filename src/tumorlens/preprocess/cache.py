@@ -27,7 +27,8 @@ from tumorlens.preprocess.recipe import Recipe, standardise
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS images (digest TEXT, frame INTEGER, slot INTEGER NOT NULL, PRIMARY KEY (digest, frame)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS images (digest TEXT, frame INTEGER, slot INTEGER NOT NULL, PRIMARY KEY (digest, frame))
+    WITHOUT ROWID;
 """
 _CHUNK = 256
 Progress = Callable[[int, int], None]
@@ -48,7 +49,9 @@ class Standardised:
     digests: tuple[str, ...]
 
 
-def standardise_all(manifest: Manifest, recipe: Recipe, folder: str | os.PathLike[str], progress: Progress | None = None) -> Standardised:
+def standardise_all(
+    manifest: Manifest, recipe: Recipe, folder: str | os.PathLike[str], progress: Progress | None = None
+) -> Standardised:
     """Every slice of a data set in the recipe's form, from the cache where it is there.
 
     Args:
@@ -83,7 +86,11 @@ class Store:
         try:
             with closing(self._connect()) as index:
                 digests, slots = self._known(index, by_path)
-                missing = [path for path in by_path if any((digests.get(path), _frame(row)) not in slots for row in by_path[path])]
+                missing = [
+                    path
+                    for path in by_path
+                    if any((digests.get(path), _frame(row)) not in slots for row in by_path[path])
+                ]
                 failed = self._make(index, missing, by_path, digests, slots, progress)
         except sqlite3.OperationalError as error:
             raise EnvironmentFailure(
@@ -91,7 +98,7 @@ class Store:
                 hint="free some space, or point TUMORLENS_CACHE at another folder",
                 code="disk_full" if "full" in str(error) else "environment",
             ) from error
-        usable = manifest.without(tuple(failed.values()), {name for name in failed})
+        usable = manifest.without(tuple(failed.values()), set(failed))
         order = np.array([slots[digests[row.path], _frame(row)] for row in usable], dtype=np.int64)
         return Standardised(usable, self._gather(order), tuple(digests[row.path] for row in usable))
 
@@ -102,9 +109,13 @@ class Store:
         index.executescript(_SCHEMA)
         return index
 
-    def _known(self, index: sqlite3.Connection, paths: Iterable[str]) -> tuple[dict[str, str], dict[tuple[str | None, int], int]]:
+    def _known(
+        self, index: sqlite3.Connection, paths: Iterable[str]
+    ) -> tuple[dict[str, str], dict[tuple[str | None, int], int]]:
         """Digests of the files that have not changed since they were last read, and every cached image's slot."""
-        remembered = {path: (stamp, digest) for path, stamp, digest in index.execute("SELECT path, stamp, digest FROM files")}
+        remembered = {
+            path: (stamp, digest) for path, stamp, digest in index.execute("SELECT path, stamp, digest FROM files")
+        }
         digests: dict[str, str] = {}
         stamps: dict[str, str] = {}
         for path in paths:
@@ -115,7 +126,9 @@ class Store:
             found = remembered.get(_absolute(path))
             if found and found[0] == stamp and stamp:
                 digests[path] = found[1]
-        slots = {(digest, frame): slot for digest, frame, slot in index.execute("SELECT digest, frame, slot FROM images")}
+        slots = {
+            (digest, frame): slot for digest, frame, slot in index.execute("SELECT digest, frame, slot FROM images")
+        }
         return digests, slots
 
     def _make(
@@ -135,9 +148,9 @@ class Store:
                 chunk = missing[start : start + _CHUNK]
                 ready = list(pool.map(lambda path: self._read(path, by_path[path]), chunk))
                 self._append(index, chunk, ready, digests, slots)
-                for path, (_, _, problems) in zip(chunk, ready, strict=True):
-                    failed.update({row_id: problem for row_id, problem in problems.items()})
-                    done += 1
+                for _, _, problems in ready:
+                    failed.update(problems)
+                done += len(chunk)
                 if progress:
                     progress(done, len(by_path))
         return failed
@@ -176,9 +189,14 @@ class Store:
                         if not digest:
                             continue
                         digests[path] = digest
-                        index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (_absolute(path), _stamp(path.partition("!")[0]), digest))
+                        index.execute(
+                            "INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
+                            (_absolute(path), _stamp(path.partition("!")[0]), digest),
+                        )
                         for frame, image in images.items():
-                            row = index.execute("SELECT slot FROM images WHERE digest = ? AND frame = ?", (digest, frame)).fetchone()
+                            row = index.execute(
+                                "SELECT slot FROM images WHERE digest = ? AND frame = ?", (digest, frame)
+                            ).fetchone()
                             if row is None:
                                 data.write(image.tobytes())
                                 index.execute("INSERT INTO images VALUES (?, ?, ?)", (digest, frame, free))
@@ -196,12 +214,12 @@ class Store:
         size = self.recipe.size
         if len(order) == 0:
             return np.zeros((0, size, size), np.uint8)
-        every = np.memmap(self._data, np.uint8, mode="r").reshape(-1)
-        every = every[: len(every) // size**2 * size**2].reshape(-1, size, size)
+        raw = np.memmap(self._data, np.uint8, mode="r")
+        every: np.ndarray = raw[: raw.size // size**2 * size**2].reshape(-1, size, size)
         first = int(order[0])
         if np.array_equal(order, np.arange(first, first + len(order))):
             return every[first : first + len(order)]  # a view: nothing is read until it is used
-        return every[order]
+        return np.asarray(every[order])
 
 
 def _frame(row: Row) -> int:

@@ -74,7 +74,7 @@ def to_input(images: np.ndarray) -> np.ndarray:
 
 
 def _is_wild(small: np.ndarray) -> bool:
-    """Whether a shrunken copy shows NaN, infinities or values whose differences could overflow (averaging keeps all)."""
+    """Whether a shrunken copy shows NaN, infinities or values whose differences could overflow."""
     return not cv2.checkRange(small, True, -_LARGEST, _LARGEST)[0]
 
 
@@ -85,7 +85,7 @@ def _tamed(pixels: np.ndarray) -> np.ndarray:
     filled = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
     top = max(abs(low), abs(high))
     # Well below the limit, so that rounding cannot make the result wild again.
-    return (filled.astype(np.float64) * (1e6 / top)).astype(np.float32) if top > _LARGEST / 2 else filled
+    return np.asarray(filled * (1e6 / top) if top > _LARGEST / 2 else filled, np.float32)
 
 
 def _plain(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -96,7 +96,7 @@ def _plain(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     if lowest < 0 or highest > 255:
         # Not an 8-bit image: bring its own range to 0…255 first.
         resized = (resized - lowest) * np.float32(255 / max(highest - lowest, 1e-6))
-    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(resized), 0, 255), np.uint8)
 
 
 def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -128,7 +128,7 @@ def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
     if scale >= 1:
         return pixels
     rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
-    return cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int], float, float]:

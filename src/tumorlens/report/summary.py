@@ -8,27 +8,45 @@ from typing import Any
 from tumorlens.labels import title
 from tumorlens.report.words import NBSP, NONE, count, percent, percent_range, sample, score, scored, unit_note
 
+Fact = tuple[str, str, str]
+
 
 def summary_text(metrics: Mapping[str, Any]) -> str:
     """The scores of ``metrics.json`` as plain text, one fact a line, aligned; ends without a newline."""
-    test, validation = metrics["test"], scored(metrics, "validation")
-    facts: list[tuple[str, str, str]] = [
-        ("Validation accuracy", percent(validation["accuracy"]) if validation else NONE, _validation_note(validation)),
-        ("Test accuracy", percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test)}"),
+    validation = scored(metrics, "validation")
+    first = (
+        "Validation accuracy",
+        percent(validation["accuracy"]) if validation else NONE,
+        _validation_note(validation),
+    )
+    last = []
+    if shipped := scored(metrics, "as_shipped"):
+        last.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
+    return _text(metrics["test"], "Test accuracy", [first], last)
+
+
+def scores_text(document: Mapping[str, Any]) -> str:
+    """One evaluation (the contract's ``evaluate --json`` document) as plain text; ends without a newline."""
+    return _text(document, "Accuracy", [], [])
+
+
+def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact]) -> str:
+    facts = [
+        *before,
+        (name, percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test)}"),
     ]
     if test.get("patient_accuracy") is not None:
         facts.append(("Patient-level", percent(test["patient_accuracy"]), _interval(test.get("patient_accuracy_ci95"))))
     facts += [
         ("Balanced accuracy", percent(test["balanced_accuracy"]), _interval(test.get("balanced_accuracy_ci95"))),
         ("AUROC, mean", score(test.get("auroc_macro")), ""),
+        *after,
     ]
-    if shipped := scored(metrics, "as_shipped"):
-        facts.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
-    lines = _columns([(name, value, note) for name, value, note in facts], "<><")
+    lines = _columns(facts, "<><")
     table = [("Class", "n", "sensitivity", "95 % interval")]
-    for name, part in test["per_class"].items():
+    for label, part in test["per_class"].items():
         interval = percent_range(part.get("sensitivity_ci95"))
-        table.append((title(name), count(part["n"]), percent(part["sensitivity"]), interval))
+        table.append((title(label), count(part["n"]), percent(part["sensitivity"]), interval))
     text = "\n".join([*lines, "", *_columns(table, "<>><"), "", unit_note(test)])
     # Terminals and log files get plain spaces.
     return text.replace(NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")

@@ -19,7 +19,7 @@ class Parameters:
     """What will be done to each of N images.
 
     Attributes:
-        matrices: float64 (N, 2, 3), from a result's (x, y) to the source's, relative to the image centre, in image sizes.
+        matrices: float64 (N, 2, 3), from (x, y) in the result to (x, y) in the source, about the centre.
         tables: uint8 (N, 256), new grey value of each old one.
     """
 
@@ -78,6 +78,8 @@ def apply(images: np.ndarray, parameters: Parameters) -> np.ndarray:
         offset = centre + matrix[:, 2] * size - linear @ (centre, centre)
         affine = np.column_stack([linear, offset])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpAffine(np.ascontiguousarray(image), affine, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        warped = cv2.warpAffine(
+            np.ascontiguousarray(image), affine, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT
+        )
         cv2.LUT(warped, table, dst=result[index])
     return result

@@ -1,4 +1,4 @@
-"""The training loop: an ordinary Keras model, one ``train_on_batch`` after another, that can stop and go on anywhere."""
+"""The training loop: one ``train_on_batch`` after another, that can stop anywhere and go on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tumorlens.preprocess import to_input
 from tumorlens.training import state
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.history import write_history
+from tumorlens.training.normalisation import SETTLING, settle
 from tumorlens.training.optimizer import make_optimizer
 
 # A long epoch is saved in its middle too, so that a kill never costs more than this.
@@ -76,7 +77,9 @@ class Loop:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
         # XLA was measured slower on CPUs and is left to the backend elsewhere.
         jit: bool | str = False if keras.backend.backend() == "tensorflow" else "auto"
-        self.fitted.compile(self.optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")], jit_compile=jit)
+        self.fitted.compile(
+            self.optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")], jit_compile=jit
+        )
         self.optimizer.build(self.fitted.trainable_variables)
         self.progress = state.Progress()
         self.best: list[np.ndarray] = []
@@ -152,6 +155,9 @@ class Loop:
         trained = time.monotonic()
         progress = self.progress
         with self._averaged_weights():
+            settle(
+                self.fitted, (self.batches.make(epoch, step)[0] for step in range(min(SETTLING, self.batches.steps)))
+            )
             loss, accuracy = self._validate()
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch + 1

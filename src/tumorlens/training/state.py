@@ -47,7 +47,7 @@ def save(path: Path, progress: Progress, arrays: dict[str, list[np.ndarray]]) ->
     named = {f"{group}/{i}": array for group, members in arrays.items() for i, array in enumerate(members)}
     text = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
     with atomic_writer(path) as file:
-        np.savez(file, progress=text, **named)
+        np.savez(file, allow_pickle=False, progress=text, **named)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> tuple[Progress, dict[str, list[np.ndarray]]]:
