@@ -8,7 +8,7 @@ import pytest
 from tumorlens.config import ModelSettings
 from tumorlens.errors import ConfigError, EnvironmentFailure
 from tumorlens.models import registry
-from tumorlens.models.keras_setup import import_keras, prepare
+from tumorlens.models.keras_setup import faster_precision, import_keras, prepare
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,3 +103,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(EnvironmentFailure, match="gpu:7"):
         prepare("gpu:7", "float32", True, 0)
+
+
+def test_auto_precision_is_one_of_the_two_and_leaves_no_trace() -> None:
+    assert faster_precision() in ("float32", "bfloat16")
+    assert import_keras().config.dtype_policy().name == "float32"

@@ -121,3 +121,9 @@ def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
     assert rates[0] == pytest.approx(rates[1] / 2)
     assert rates[1] == pytest.approx(1e-3)
     assert rates[3] == pytest.approx(0, abs=1e-9)
+
+
+def test_tensorboard_logs_on_request(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    fit(tmp_path, "plain", epochs=2, tensorboard=True)
+    assert sum(path.stat().st_size for path in (tmp_path / "tensorboard").rglob("events*")) > 500

@@ -33,14 +33,16 @@ def write_bundle(folder: str | os.PathLike[str], info: BundleInfo, files: Mappin
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        old = fresh.with_suffix(".old.part")
         try:
             for name, content in files.items():
                 write_bytes(fresh / name, content)
             write_bytes(fresh / "bundle.json", encode(complete))
             fresh.chmod(0o755)
             if target.exists():
-                shutil.rmtree(target)
+                target.replace(old)
             fresh.replace(target)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            for left in (fresh, old):
+                shutil.rmtree(left, ignore_errors=True)
     return complete

@@ -96,11 +96,8 @@ class Terminal(Reporter):
             f"epoch {row['epoch']:3.0f}  loss {row['loss']:.3f}  accuracy {row['accuracy']:6.1%}  "
             f"val loss {row['val_loss']:.3f}  val accuracy {row['val_accuracy']:6.1%}  {row['seconds']:.1f} s"
         )
-        if row["epoch"] >= epochs:
-            self.close()
 
-    def close(self) -> None:
-        """Remove the training bar."""
+    def trained(self) -> None:
         if self._training is not None:
             self._training.stop()
             self._training = None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from typing import Any
+
+import numpy as np
 
 from tumorlens.errors import EnvironmentFailure, MissingExtraError
 
@@ -44,6 +47,28 @@ def prepare(device: str, precision: str, deterministic: bool, seed: int) -> str:
     if keras.backend.backend() == "tensorflow":
         return _tensorflow_device(device, deterministic)
     return _other_device(keras, device)
+
+
+def faster_precision() -> str:
+    """``bfloat16`` when a training step is measured 1.3 times as fast in it, else ``float32``.
+
+    Processors without bfloat16 instructions emulate it, up to ten times slower; only measuring tells.
+    """
+    keras = import_keras()
+    seconds = {}
+    for precision, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16")):
+        layer = keras.layers.Conv2D(64, 3, padding="same", dtype=policy)
+        model = keras.Sequential(
+            [keras.Input((32, 32, 64)), layer, keras.layers.GlobalAveragePooling2D(dtype="float32")]
+        )
+        model.compile("sgd", "mse", jit_compile=False)
+        images, targets = np.zeros((32, 32, 32, 64), np.float32), np.zeros((32, 64), np.float32)
+        model.train_on_batch(images, targets)
+        begun = time.perf_counter()
+        for _ in range(5):
+            model.train_on_batch(images, targets)
+        seconds[precision] = time.perf_counter() - begun
+    return "bfloat16" if seconds["float32"] > 1.3 * seconds["bfloat16"] else "float32"
 
 
 def _tensorflow_device(device: str, deterministic: bool) -> str:

@@ -28,6 +28,9 @@ class Reporter:
     def epoch(self, row: dict[str, float], epochs: int) -> None:
         """A training epoch ended; ``row`` is its line of history.csv."""
 
+    def trained(self) -> None:
+        """Training ended, one way or another."""
+
 
 class LogReporter(Reporter):
     """Passes everything on, and keeps the sentences in a log file.
@@ -64,6 +67,9 @@ class LogReporter(Reporter):
             f"{row['seconds']:.1f} s"
         )
         self._inner.epoch(row, epochs)
+
+    def trained(self) -> None:
+        self._inner.trained()
 
     def _write(self, text: str) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="seconds")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tumorlens.audit import exact
@@ -79,6 +80,11 @@ def train(
     keys = exact.picture_keys(ready)
     divided = splitting.split(exact.join_groups(ready.manifest, keys), chosen.data, chosen.seed)
     ready = Standardised(divided, ready.images, ready.digests)
+    if chosen.train.precision == "auto":  # measured once; a resumed run keeps what was found
+        keras_setup.prepare(chosen.train.device, "float32", chosen.train.deterministic, chosen.seed)
+        found = keras_setup.faster_precision()
+        tell.note(f"precision: {found} was measured faster")
+        chosen = msgspec.structs.replace(chosen, train=msgspec.structs.replace(chosen.train, precision=found))
     folder = runs.new_folder(out, name or chosen.model.name)
     start = runs.Start(
         name=name or chosen.model.name,
@@ -130,6 +136,8 @@ def _go_on(folder: Path, settings: Settings, ready: Standardised, start: runs.St
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: tumorlens train --resume {folder}") from None
+    finally:
+        tell.trained()
     return Run(folder, *finishing.finish(folder, settings, ready, encoding, model, progress, start, device, tell))
 
 

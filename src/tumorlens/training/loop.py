@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tumorlens.config import TrainSettings
-from tumorlens.errors import EnvironmentFailure, Interrupted
+from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
 from tumorlens.training import state
@@ -240,6 +241,8 @@ class Loop:
     def _callbacks(self) -> Any:
         if not self.settings.tensorboard:
             return None
+        if importlib.util.find_spec("tensorboard") is None:
+            raise MissingExtraError("TensorBoard", "tensorboard")
         keras = import_keras()
         board = keras.callbacks.TensorBoard(log_dir=str(self.folder.parent / "tensorboard"), write_graph=False)
         callbacks = keras.callbacks.CallbackList([board], model=self.fitted)
