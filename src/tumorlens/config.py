@@ -66,10 +66,19 @@ class ModelSettings(_Section, frozen=True):
     name: Annotated[
         str, Meta(description="compact, plain, or the name of a keras.applications backbone (efficientnetv2b0, …)")
     ] = "compact"
-    width: Annotated[int, Meta(ge=4, le=256, description="filters of the first convolution")] = 24
+    width: Annotated[
+        int,
+        Meta(ge=0, le=256, description="filters of the first convolution; 0: the network's own (compact 24, plain 32)"),
+    ] = 0
     depth: Annotated[
-        int, Meta(ge=1, le=8, description="compact: residual blocks per stage; plain: convolution + pooling stacks")
-    ] = 1
+        int,
+        Meta(
+            ge=0,
+            le=8,
+            description="compact: residual blocks per stage; plain: convolution + pooling stacks; "
+            "0: the network's own (compact 1, plain 3)",
+        ),
+    ] = 0
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of the embedding dropped while training")] = 0.3
     weights: Annotated[str, Meta(description="backbones only: imagenet, none, or a .weights.h5 / .h5 file")] = (
@@ -257,7 +266,7 @@ def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: 
     hints = get_type_hints(struct)
     for key, value in tree.items():
         if key not in hints:
-            every = _all_keys()
+            every = keys()
             close = difflib.get_close_matches(prefix + key, every, n=1, cutoff=0.5) or [
                 k for k in every if k.endswith("." + key)
             ]
@@ -269,7 +278,8 @@ def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: 
             _reject_unknown(value, hints[key], f"{prefix}{key}.")
 
 
-def _all_keys() -> list[str]:
+def keys() -> list[str]:
+    """Every setting as ``section.key``."""
     keys = []
     for name, hint in get_type_hints(Settings).items():
         if isinstance(hint, type) and issubclass(hint, _Section):

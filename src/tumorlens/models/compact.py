@@ -13,6 +13,7 @@ from tumorlens.models.head import assemble, pooled_head
 from tumorlens.models.keras_setup import import_keras
 
 _STAGES = 3
+_WIDTH, _DEPTH = 24, 1
 
 
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
@@ -23,12 +24,13 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
     time as all others together and were left out.
     """
     layers = import_keras().layers
+    width, depth = settings.width or _WIDTH, settings.depth or _DEPTH
     image = import_keras().Input((size, size, 1), name="image")
-    x = layers.Conv2D(settings.width, 5, strides=2, padding="same", use_bias=False, name="stem")(image)
+    x = layers.Conv2D(width, 5, strides=2, padding="same", use_bias=False, name="stem")(image)
     for stage in range(_STAGES):
-        for block in range(settings.depth):
+        for block in range(depth):
             stride = 2 if block == 0 else 1
-            x = _block(x, settings.width * 2 ** (stage + 1), stride, f"s{stage + 1}b{block + 1}")
+            x = _block(x, width * 2 ** (stage + 1), stride, f"s{stage + 1}b{block + 1}")
     x = layers.BatchNormalization(name="last_norm")(x)
     x = layers.ReLU(name="last_relu")(x)
     return assemble(image, pooled_head(x, classes, settings.dropout), "compact")

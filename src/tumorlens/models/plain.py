@@ -12,6 +12,8 @@ from tumorlens.config import ModelSettings
 from tumorlens.models.head import assemble
 from tumorlens.models.keras_setup import import_keras
 
+_WIDTH, _DEPTH = 32, 3
+
 
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
     """A Keras model from float32 (N, size, size, 1) to logits, probabilities and embedding (no map).
@@ -20,10 +22,11 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
     depth 3 that is 32-64-128 and, at 128 pixels, a dense layer of 128 units on 32768 features.
     """
     layers = import_keras().layers
+    width, depth = settings.width or _WIDTH, settings.depth or _DEPTH
     image = import_keras().Input((size, size, 1), name="image")
     x = image
-    for stack in range(settings.depth):
-        filters = max(settings.width, min(settings.width * 2**stack, 128))
+    for stack in range(depth):
+        filters = max(width, min(width * 2**stack, 128))
         x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{stack + 1}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{stack + 1}")(x)
     x = layers.Flatten(name="flatten")(x)

@@ -90,7 +90,7 @@ def train(
         name=name or chosen.model.name,
         created=runs.now(),
         fingerprint=runs.fingerprint(divided, ready.digests, recipe.key),
-        notes=divided.notes,
+        notes=(*divided.notes, *_coarse(manifest, divided, chosen)),
         skipped=divided.skipped,
         provenance=divided.provenance,
         versions=runs.versions(),
@@ -193,3 +193,17 @@ def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
         tell.warn(
             f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out"
         )
+
+
+def _coarse(before: Manifest, divided: Manifest, settings: Settings) -> list[str]:
+    """A note for each split that tumorlens made and that is off its share by more than half of it."""
+    if settings.data.test_fold or any(row.split for row in before):
+        return []
+    notes = []
+    for name, wanted in zip(splitting.SPLITS, settings.data.fractions, strict=True):
+        share = len(divided.split(name)) / len(divided)
+        if abs(share - wanted) > wanted / 2:
+            notes.append(
+                f"{name} holds {share:.0%} of the slices, not {wanted:.0%}: there are too few groups to divide"
+            )
+    return notes
