@@ -16,7 +16,6 @@ ALGORITHM = 1
 
 # The head is found on a copy no larger than this, which costs a tenth of finding it at 512 pixels.
 _SCOUT = 128
-_BINS = 1024
 _LARGEST = 1e12
 
 
@@ -113,8 +112,9 @@ def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
         head = _crop(pixels, box, scout.shape)
     ratio = recipe.size / max(head.shape)
     rows, columns = (max(1, round(side * ratio)) for side in head.shape)
-    # Shrink first, then window: the window is linear, so the order only matters for speed.
-    head = cv2.resize(head, (columns, rows), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+    # Shrink first, then window: the window is linear, so the order only matters for speed. Down to half, linear
+    # interpolation still looks at every pixel and is ten times cheaper than averaging.
+    head = cv2.resize(head, (columns, rows), interpolation=cv2.INTER_AREA if ratio < 0.5 else cv2.INTER_LINEAR)
     gain = 255.0 / max(white - black, 1e-6)
     grey = np.clip(np.rint((head - np.float32(black)) * np.float32(gain)), 0, 255)
     canvas = np.zeros((recipe.size, recipe.size), np.uint8)
@@ -145,18 +145,15 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     _, mask = cv2.threshold(grey, max(otsu * 0.4, 8), 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
-        return whole, lowest, highest
-    areas = stats[1:, cv2.CC_STAT_AREA]
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [cv2.boundingRect(outline) for outline in outlines]
+    largest = max((box[2] * box[3] for box in boxes), default=0)
     # The head may fall into pieces at a dark skull; specks and letters in a corner are much smaller.
-    pieces = stats[1:][areas >= max(areas.max() * 0.1, 16)]
-    if len(pieces) == 0:
+    pieces = [box for box in boxes if box[2] * box[3] >= max(largest * 0.1, 16)]
+    if not pieces:
         return whole, lowest, highest
-    left = int(pieces[:, cv2.CC_STAT_LEFT].min())
-    top = int(pieces[:, cv2.CC_STAT_TOP].min())
-    right = int((pieces[:, cv2.CC_STAT_LEFT] + pieces[:, cv2.CC_STAT_WIDTH]).max())
-    bottom = int((pieces[:, cv2.CC_STAT_TOP] + pieces[:, cv2.CC_STAT_HEIGHT]).max())
+    left, top = min(box[0] for box in pieces), min(box[1] for box in pieces)
+    right, bottom = max(box[0] + box[2] for box in pieces), max(box[1] + box[3] for box in pieces)
     extra = round(recipe.margin * max(bottom - top, right - left))
     top, left = max(0, top - extra), max(0, left - extra)
     bottom, right = min(scout.shape[0], bottom + extra), min(scout.shape[1], right + extra)
@@ -165,17 +162,11 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
 
 
 def _window(head: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """The grey values at two percentiles, from a histogram (sorting would cost more than decoding)."""
-    lowest, highest, _, _ = cv2.minMaxLoc(head)
-    if highest - lowest < 1e-6:
-        return lowest, highest
-    top = float(np.nextafter(np.float32(highest), np.float32(np.inf)))
-    counts = cv2.calcHist([np.ascontiguousarray(head)], [0], None, [_BINS], [lowest, top]).ravel()
-    share = np.cumsum(counts) / head.size
-    step = (highest - lowest) / _BINS
-    black = lowest + step * int(np.searchsorted(share, low / 100))
-    white = lowest + step * (int(np.searchsorted(share, high / 100)) + 1)
-    return black, max(white, black + step)
+    """The grey values at two percentiles."""
+    values = head.ravel()
+    ranks = round(low / 100 * (values.size - 1)), round(high / 100 * (values.size - 1))
+    ordered = np.partition(values, ranks)  # cheaper than sorting, and than np.percentile's interpolation
+    return float(ordered[ranks[0]]), float(ordered[ranks[1]])
 
 
 def _crop(pixels: np.ndarray, box: tuple[int, int, int, int], scout: tuple[int, ...]) -> np.ndarray:
