@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -144,9 +144,17 @@ class Store:
         failed: dict[str, Skipped] = {}
         done = len(by_path) - len(missing)
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
-                ready = list(pool.map(lambda path: self._read(path, by_path[path]), chunk))
+
+            def read(chunk: Sequence[str]) -> Iterator[tuple[str, dict[int, np.ndarray], dict[str, Skipped]]]:
+                return pool.map(lambda path: self._read(path, by_path[path]), chunk)
+
+            chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
+            # The next chunk is decoded while this one is written: a disk's wait costs no processor time.
+            coming = read(chunks[0]) if chunks else iter(())
+            for number, chunk in enumerate(chunks):
+                ready = list(coming)
+                if number + 1 < len(chunks):
+                    coming = read(chunks[number + 1])
                 self._append(index, chunk, ready, digests, slots)
                 for _, _, problems in ready:
                     failed.update(problems)
