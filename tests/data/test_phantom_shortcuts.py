@@ -57,9 +57,7 @@ def grouped_score(kind: str, features: NDArray[np.floating], slices: list[Phanto
     }
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     return float(
-        balanced_accuracy_score(
-            labels, cross_val_predict(models[kind], features, labels, groups=groups, cv=folds)
-        )
+        balanced_accuracy_score(labels, cross_val_predict(models[kind], features, labels, groups=groups, cv=folds))
     )
 
 
@@ -74,8 +72,8 @@ def test_probe_stays_near_chance(probe: str, slices: list[PhantomSlice]) -> None
     }
     features = np.array([views[probe](s) for s in slices])
     score = grouped_score("nearest" if probe.startswith("thumbnail") else "forest", features, slices)
-    # 10 points over chance is the promise. A patient's slices are right or wrong together, so the sampling error
-    # is that of the number of patients, not of slices: two standard errors on top.
+    # 10 points over chance is the promise. A patient's slices are right or wrong together, so the sampling
+    # error is that of the number of patients, not of slices: two standard errors on top.
     patients = len({s.patient for s in slices})
     slack = 2 * sqrt(CHANCE * (1 - CHANCE) / patients)
     assert score <= CHANCE + 0.10 + slack

@@ -39,7 +39,7 @@ class Camera:
 def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> Camera:
     """Draw a camera that shows about `height_mm` x `width_mm`; the final size is 192 to 320 px a side."""
     matrix = int(rng.integers(192, 297))
-    fov = max(height_mm, width_mm) * rng.uniform(0.96, 1.08)
+    fov = max(height_mm, width_mm) * rng.uniform(0.96, 1.12)
     spacing = float(fov / matrix)
     tight = rng.uniform(0.0, 1.0)
     rows, cols = (
@@ -55,9 +55,9 @@ def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> 
         shape=(rows, cols),
         pad=(pad[0], pad[1], pad[2], pad[3]),
         spacing=spacing,
-        noise=float(np.exp(rng.uniform(np.log(0.006), np.log(0.022)))),
-        bias=float(rng.uniform(0.04, 0.18)),
-        coil=float(rng.uniform(0.0, 0.4)),
+        noise=float(np.exp(rng.uniform(np.log(0.006), np.log(0.018)))),
+        bias=float(rng.uniform(0.06, 0.26)),
+        coil=float(rng.uniform(0.0, 0.45)),
         gamma=float(rng.uniform(0.85, 1.2)),
         white=float(rng.uniform(0.9, 1.3)),
         percentile=float(rng.uniform(98.5, 99.8)),
@@ -106,7 +106,5 @@ def shrink_mask(cover: Array, camera: Camera) -> NDArray[np.bool_]:
 
 def _frame(picture: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
     top, bottom, left, right = camera.pad
-    result: NDArray[np.uint8] = cv2.copyMakeBorder(
-        picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0
-    )
+    result: NDArray[np.uint8] = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
     return result

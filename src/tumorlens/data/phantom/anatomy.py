@@ -47,7 +47,7 @@ class Anatomy:
     """Shape parameters of one head, drawn from `rng` alone (never from the class)."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.scale = tuple(float(v) for v in rng.uniform((0.94, 0.93, 0.94), (1.06, 1.06, 1.06)))
+        self.scale = tuple(float(v) for v in rng.uniform((0.92, 0.91, 0.92), (1.07, 1.07, 1.07)))
         self.warp = Waves(rng, 95.0, outputs=3, terms=5)
         self.warp_mm = float(rng.uniform(1.2, 2.6))
         self.brain_warp = Waves(rng, 48.0, outputs=3, terms=6)
@@ -59,7 +59,7 @@ class Anatomy:
         self.fine = Waves(rng, 9.0, outputs=1, terms=10, spread=0.3)
         self.atrophy = float(rng.beta(1.4, 3.0))
         self.ventricle = float(rng.uniform(0.75, 1.15) + 0.5 * self.atrophy)
-        self.scalp_mm = float(rng.uniform(4.0, 8.5))
+        self.scalp_mm = float(rng.uniform(3.5, 10.0))
         self.skull_mm = float(rng.uniform(4.5, 7.5))
         self.diploe = float(rng.uniform(0.15, 0.75))
         self.sinus_air = float(rng.uniform(0.55, 1.15))

@@ -25,18 +25,14 @@ class Brain:
     brain: Array
 
 
-def cerebrum_distance(
-    x: Array, y: Array, z: Array, cavity: Array, infratentorial: Array, gap: float
-) -> Array:
+def cerebrum_distance(x: Array, y: Array, z: Array, cavity: Array, infratentorial: Array, gap: float) -> Array:
     """Signed distance (mm) to the cerebral hemispheres' outer surface, before the folds are cut."""
     body = smooth_max(cavity + np.float32(gap), 1.5 - infratentorial, 4.0)
     cistern = ellipsoid(x, y, z, (0.0, -10.0, -24.0), (19.0, 26.0, 18.0))
     return smooth_max(body, -cistern, 5.0)
 
 
-def cerebellum_distance(
-    x: Array, y: Array, z: Array, cavity: Array, infratentorial: Array, gap: float
-) -> Array:
+def cerebellum_distance(x: Array, y: Array, z: Array, cavity: Array, infratentorial: Array, gap: float) -> Array:
     """Signed distance (mm) to the cerebellum."""
     lobe = ellipsoid(np.abs(x), y, z, (20.0, -62.0, -36.0), (36.0, 33.0, 28.0))
     vermis = ellipsoid(x, y, z, (0.0, -61.0, -26.0), (12.0, 25.0, 25.0))
@@ -101,7 +97,7 @@ def paint_brain(scene: Scene) -> Brain:
     pial = np.minimum(np.minimum(sulci, -cerebrum), np.minimum(fissure, sylvian))
     white = canvas.cover(CORTEX_MM - pial, 1.6)
     canvas.paint(white, signal["white"] * tone)
-    half = 0.2 + 0.65 * anatomy.atrophy
+    half = 0.12 + 0.45 * anatomy.atrophy
     across = abs(float(plane.axes[2][0]))
     canvas.paint(_crack(scene, sulci, half, 0.3) * matter, signal["csf"])
     canvas.paint(_crack(scene, fissure, half + 0.2, across) * matter, signal["csf"])
@@ -122,7 +118,7 @@ def _paint_hindbrain(scene: Scene, cerebellum: Array, tone: Array) -> None:
         # Folia: shells around the fourth ventricle; at this pitch only their average and a faint ripple show.
         radius = np.sqrt(np.square(x * 0.55) + np.square(y + 40) + np.square(1.25 * (z + 34)))
         ripple = np.sin(radius * np.float32(2 * np.pi / 4.6))
-        canvas.paint(canvas.cover(cerebellum + 0.8) * np.clip(ripple - 0.45, 0, 1) * 0.8, signal["csf"])
+        canvas.paint(canvas.cover(cerebellum + 0.8) * np.clip(ripple - 0.45, 0, 1) * 0.5, signal["csf"])
         core = canvas.cover(np.float32(9.0) - (-cerebellum) + 2.0 * ripple, 5.0)
         canvas.paint(core, signal["white"] * tone)
     _soft(scene, "white", (0.0, -20.0, -11.0), (17.0, 13.0, 11.0))

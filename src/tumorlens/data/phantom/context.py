@@ -48,9 +48,6 @@ def make_scene(
     if lesion is not None:
         brain = lesion.push(brain, coarse)
     x, y, z, bx, by, bz, head, cavity = (
-        plane.fine(np.ascontiguousarray(a))
-        for a in (coarse.x, coarse.y, coarse.z, *brain, coarse.head, coarse.cavity)
+        plane.fine(np.ascontiguousarray(a)) for a in (coarse.x, coarse.y, coarse.z, *brain, coarse.head, coarse.cavity)
     )
-    return Scene(
-        canvas, anatomy, signal, thickness, coarse, brain, Frame(x, y, z), Frame(bx, by, bz), head, cavity
-    )
+    return Scene(canvas, anatomy, signal, thickness, coarse, brain, Frame(x, y, z), Frame(bx, by, bz), head, cavity)

@@ -86,7 +86,5 @@ class Points:
 
     def crop(self, window: tuple[slice, slice]) -> Points:
         """The part of a flat grid in `window`."""
-        grid = self.grid and replace(
-            self.grid, rows=self.grid.rows[window[0]], cols=self.grid.cols[window[1]]
-        )
+        grid = self.grid and replace(self.grid, rows=self.grid.rows[window[0]], cols=self.grid.cols[window[1]])
         return Points(self.x[window], self.y[window], self.z[window], grid)

@@ -19,7 +19,7 @@ class Incidentals:
     def __init__(self, rng: np.random.Generator) -> None:
         self.inside: list[tuple[str, Point, Point, float]] = []
         self.outside: list[tuple[str, Point, Point, float]] = []
-        for _ in range(int(rng.poisson(3.0))):
+        for _ in range(int(rng.poisson(2.0))):
             centre = rng.uniform((14.0, -60.0, -18.0), (42.0, 36.0, 36.0)) * (
                 rng.choice((-1.0, 1.0)),
                 1.0,

@@ -33,9 +33,7 @@ class Lesion(ABC):
 
     def push(self, frame: Coordinates, surfaces: Surfaces) -> Coordinates:
         """Brain coordinates with the tissue around the lesion displaced outwards, fading towards the bone."""
-        offset = [
-            a - np.float32(c) for a, c in zip((surfaces.x, surfaces.y, surfaces.z), self.centre, strict=True)
-        ]
+        offset = [a - np.float32(c) for a, c in zip((surfaces.x, surfaces.y, surfaces.z), self.centre, strict=True)]
         square = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
         pull = np.float32(self.mass) * np.exp(square * np.float32(-1 / (1.7 * self.radius) ** 2))
         pull *= np.clip(-surfaces.cavity * np.float32(0.12) + np.float32(0.1), 0, 1)
@@ -125,9 +123,7 @@ class Meningioma(Lesion):
             along = np.clip(1 - body * np.float32(1 / self.tail), 0, 1)
             sheet = np.abs(scene.cavity + np.float32(1.0)) - np.float32(1.3) * along
             canvas.paint(canvas.cover(sheet) * (along > 0), signal["meningioma"])
-        canvas.paint(
-            canvas.cover(body - np.float32(1.1)) * canvas.cover(scene.cavity + 1) * 0.7, signal["csf"]
-        )
+        canvas.paint(canvas.cover(body - np.float32(1.1)) * canvas.cover(scene.cavity + 1) * 0.7, signal["csf"])
         cover = canvas.cover(body)
         grain = plane.fine(s.at.field(self.grain)[0])
         canvas.paint(cover, signal["meningioma"] * (1 + (0.02 + self.speck) * grain))
@@ -150,9 +146,7 @@ class Adenoma(Lesion):
         """A body in the sella and a head above it, joined at a waist."""
         x, y, z = self.centre
         r, (a, b, c) = self.radius, self.squash
-        low = ellipsoid(
-            s.x, s.y, s.z, (x, y, z - 0.35 * self.rise), (0.95 * r * a, 0.85 * r * b, 0.75 * r * c)
-        )
+        low = ellipsoid(s.x, s.y, s.z, (x, y, z - 0.35 * self.rise), (0.95 * r * a, 0.85 * r * b, 0.75 * r * c))
         q = r * self.head
         high = ellipsoid(s.x, s.y, s.z, (x + self.lean, y - 0.1 * r, z + 0.6 * self.rise), (q * a, q * b, q))
         lump = s.at.field(self.lumps)

@@ -87,9 +87,7 @@ def _paint_face(scene: Scene) -> None:
     _ball(scene, "mucosa", (0.0, 44.0, -40.0), (14.0, 24.0, 16.0), 0.9)
     for i in range(4):
         for j in (-1.0, 1.0):
-            _ball(
-                scene, "air", (j * (4.5 + (i % 2) * 2.5), 28.0 + 11 * i, -38.0 + 3 * (i % 3)), (4.6, 5.0, 8.5)
-            )
+            _ball(scene, "air", (j * (4.5 + (i % 2) * 2.5), 28.0 + 11 * i, -38.0 + 3 * (i % 3)), (4.6, 5.0, 8.5))
     _ball(scene, "mucosa", (0.0, 20.0, -42.0), (15.0 * air, 13.0 * air, 10.0 * air), 0.8)
     _ball(scene, "air", (0.0, 20.5, -42.0), (13.6 * air, 11.6 * air, 8.6 * air))
     _ball(scene, "air", (0.0, 66.0, -12.0), (13.0 * air, 5.0 * air, 12.0 * air))

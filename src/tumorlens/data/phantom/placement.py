@@ -61,7 +61,7 @@ def place_lesion(
         offset = float((np.array(centre) * anatomy.scale - reference) @ axes[2])
         return Adenoma(rng, centre, sella_radius * grow), offset
     kind = Glioma if label == "glioma" else Meningioma
-    radius = float(rng.uniform(16.0, 27.0) if label == "glioma" else rng.uniform(15.0, 23.0)) * grow
+    radius = float(rng.uniform(16.0, 27.0) if label == "glioma" else rng.uniform(14.0, 21.0)) * grow
     while True:
         offsets = rng.uniform((-85.0, -110.0), (85.0, 110.0), (_CANDIDATES, 2))
         depth = rng.uniform(-0.3, 0.3, (_CANDIDATES, 1)) * radius

@@ -41,6 +41,5 @@ def spin_echo(tissue: Tissue, sequence: Sequence, uptake: float | None = None) -
 def signal_table(sequence: Sequence, factors: Mapping[str, float]) -> dict[str, float]:
     """Signal of every tissue; `factors` scales a tissue's uptake (missing: 1)."""
     return {
-        name: spin_echo(tissue, sequence, tissue.uptake * factors.get(name, 1.0))
-        for name, tissue in TISSUES.items()
+        name: spin_echo(tissue, sequence, tissue.uptake * factors.get(name, 1.0)) for name, tissue in TISSUES.items()
     }

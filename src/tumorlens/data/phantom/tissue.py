@@ -50,11 +50,11 @@ TISSUES: Final[Mapping[str, Tissue]] = MappingProxyType(
         "gliosis": Tissue(0.90, 1100.0, 150.0),
         "calcium": Tissue(0.20, 900.0, 25.0),
         # lesions
-        "glioma_rim": Tissue(0.92, 1150.0, 115.0, 0.95),
+        "glioma_rim": Tissue(0.92, 1150.0, 115.0, 1.20),
         "glioma_low": Tissue(0.92, 1300.0, 150.0, 0.03),
         "necrosis": Tissue(0.98, 2200.0, 230.0, 0.02),
         "oedema": Tissue(0.90, 1250.0, 150.0, 0.01),
-        "meningioma": Tissue(0.90, 900.0, 92.0, 1.00),
-        "adenoma": Tissue(0.89, 880.0, 95.0, 0.80),
+        "meningioma": Tissue(0.90, 900.0, 92.0, 1.35),
+        "adenoma": Tissue(0.89, 880.0, 95.0, 1.00),
     }
 )

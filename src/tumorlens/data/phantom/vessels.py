@@ -38,12 +38,12 @@ class Vessels:
         self.gland = tuple(float(v) for v in rng.uniform((5.0, 4.0, 2.6), (7.5, 6.0, 5.0)))
         self.dura = float(rng.uniform(0.2, 1.0))
         self.falx = float(rng.uniform(0.2, 0.9))
-        direction = rng.standard_normal((26, 3))
+        direction = rng.standard_normal((14, 3))
         direction[:, 2] = np.abs(direction[:, 2]) * 1.2 - 0.2
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        start = direction * (66.0, 84.0, 66.0) * rng.uniform(0.72, 0.97, (26, 1)) + (0.0, -16.0, 8.0)
-        stop = start + rng.normal(0.0, 11.0, (26, 3))
-        radius = rng.uniform(0.6, 1.7, 26)
+        start = direction * (66.0, 84.0, 66.0) * rng.uniform(0.72, 0.97, (14, 1)) + (0.0, -16.0, 8.0)
+        stop = start + rng.normal(0.0, 11.0, (14, 3))
+        radius = rng.uniform(0.6, 1.6, 14)
         self.veins: list[tuple[Point, Point, float]] = [
             (tuple(map(float, a)), tuple(map(float, b)), float(r))  # type: ignore[misc]
             for a, b, r in zip(start, stop, radius, strict=True)
@@ -59,18 +59,14 @@ def _rod(scene: Scene, value: float, a: Point, b: Point, r: float, opacity: floa
 def _ball(scene: Scene, value: float, centre: Point, radii: Point, opacity: float = 1.0) -> None:
     low = (centre[0] - radii[0], centre[1] - radii[1], centre[2] - radii[2])
     high = (centre[0] + radii[0], centre[1] + radii[1], centre[2] + radii[2])
-    scene.canvas.local(
-        scene.bone, low, high, lambda x, y, z: ellipsoid(x, y, z, centre, radii), value, opacity
-    )
+    scene.canvas.local(scene.bone, low, high, lambda x, y, z: ellipsoid(x, y, z, centre, radii), value, opacity)
 
 
 def paint_vessels(scene: Scene, brain: Brain, vessels: Vessels) -> None:
     """Paint dura, falx, sinuses, arteries and veins, and the normal pituitary gland."""
     canvas, signal, plane = scene.canvas, scene.signal, scene.canvas.plane
     blood, void = signal["blood"], signal["flow_void"]
-    canvas.paint(
-        canvas.cover(np.abs(scene.cavity) - np.float32(0.5)) * np.float32(vessels.dura), signal["dura"]
-    )
+    canvas.paint(canvas.cover(np.abs(scene.cavity) - np.float32(0.5)) * np.float32(vessels.dura), signal["dura"])
 
     coarse = scene.coarse
     ax = np.abs(scene.coarse_brain[0])
@@ -81,9 +77,7 @@ def paint_vessels(scene: Scene, brain: Brain, vessels: Vessels) -> None:
     falx = plane.fine(hangs.astype(np.float32))
     across = abs(float(plane.axes[2][0]))
     blur = max(canvas.edge, scene.thickness * across)
-    sheet = canvas.cover(np.abs(scene.brain.axes[0]) - np.float32(0.5), blur) * np.float32(
-        min(1.0, 1.4 / blur)
-    )
+    sheet = canvas.cover(np.abs(scene.brain.axes[0]) - np.float32(0.5), blur) * np.float32(min(1.0, 1.4 / blur))
     canvas.paint(sheet * falx * np.float32(vessels.falx), signal["dura"])
     tent = plane.fine(((ax > 10) & (y < -18) & (coarse.cavity < 0)).astype(np.float32))
     edge = plane.fine(coarse.infratentorial)
@@ -94,9 +88,7 @@ def paint_vessels(scene: Scene, brain: Brain, vessels: Vessels) -> None:
 
     sagittal = np.maximum(np.abs(coarse.x) - 0.62 * (coarse.cavity + 7.5 * vessels.sinus), coarse.cavity)
     sagittal = np.maximum(sagittal, np.maximum(-2 - z, coarse.cavity))
-    transverse = np.maximum(
-        np.abs(coarse.infratentorial) - 3.2 * vessels.sinus, -coarse.cavity - 5.5 * vessels.sinus
-    )
+    transverse = np.maximum(np.abs(coarse.infratentorial) - 3.2 * vessels.sinus, -coarse.cavity - 5.5 * vessels.sinus)
     transverse = np.maximum(np.maximum(transverse, coarse.cavity), y + 48)
     canvas.solid(plane.fine(np.minimum(sagittal, transverse)), blood, opacity=0.85)
 

@@ -75,9 +75,7 @@ def _check_target(target: Path) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise UsageError(
-            f"{target} is a file, not a folder", hint="name a new or empty folder for the phantom"
-        )
+        raise UsageError(f"{target} is a file, not a folder", hint="name a new or empty folder for the phantom")
     if any(target.iterdir()) and not (target / _MARKER).is_file():
         raise UsageError(
             f"{target} is not empty and was not written by the phantom; nothing was changed",
