@@ -12,7 +12,7 @@ from tumorlens.errors import ConfigError
 def test_the_printed_defaults_are_complete_and_read_back() -> None:
     text = config.to_toml(config.Settings())
     assert config.from_dict(tomllib.loads(text)) == config.Settings()
-    for key in config.keys():
+    for key in config.all_keys():
         assert key.split(".")[-1] + " = " in text
 
 

@@ -266,7 +266,7 @@ def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: 
     hints = get_type_hints(struct)
     for key, value in tree.items():
         if key not in hints:
-            every = keys()
+            every = all_keys()
             close = difflib.get_close_matches(prefix + key, every, n=1, cutoff=0.5) or [
                 k for k in every if k.endswith("." + key)
             ]
@@ -278,7 +278,7 @@ def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: 
             _reject_unknown(value, hints[key], f"{prefix}{key}.")
 
 
-def keys() -> list[str]:
+def all_keys() -> list[str]:
     """Every setting as ``section.key``."""
     keys = []
     for name, hint in get_type_hints(Settings).items():

