@@ -9,7 +9,8 @@ import numpy as np
 
 from .context import Scene
 from .fields import Array
-from .shapes import Point, capsule, ellipsoid, smooth_max, smooth_min
+from .primitives import ball, rod
+from .shapes import ellipsoid, smooth_max, smooth_min
 
 __all__ = ["Brain", "cerebellum_distance", "cerebrum_distance", "paint_brain"]
 
@@ -121,60 +122,38 @@ def _paint_hindbrain(scene: Scene, cerebellum: Array, tone: Array) -> None:
         canvas.paint(canvas.cover(cerebellum + 0.8) * np.clip(ripple - 0.45, 0, 1) * 0.5, signal["csf"])
         core = canvas.cover(np.float32(9.0) - (-cerebellum) + 2.0 * ripple, 5.0)
         canvas.paint(core, signal["white"] * tone)
-    _soft(scene, "white", (0.0, -20.0, -11.0), (17.0, 13.0, 11.0))
-    _soft(scene, "white", (0.0, -24.0, -31.0), (17.0, 13.0, 15.0))
-    _rod(scene, "white", (0.0, -29.0, -42.0), (0.0, -38.0, -64.0), 8.5, 6.5)
+    ball(scene, scene.brain, "white", (0.0, -20.0, -11.0), (17.0, 13.0, 11.0))
+    ball(scene, scene.brain, "white", (0.0, -24.0, -31.0), (17.0, 13.0, 15.0))
+    rod(scene, scene.brain, "white", (0.0, -29.0, -42.0), (0.0, -38.0, -64.0), 8.5, 6.5)
     for side in (-1.0, 1.0):
-        _rod(scene, "white", (side * 12.0, -30.0, -32.0), (side * 22.0, -46.0, -36.0), 6.0, 6.0)
-    _soft(scene, "deep_grey", (0.0, -17.5, -9.0), (9.0, 2.5, 4.0), 0.6)
-    _soft(scene, "csf", (0.0, -39.0, -33.0), (8.0, 4.5, 11.0))
-    _rod(scene, "csf", (0.0, -27.0, -6.0), (0.0, -36.0, -24.0), 1.0, 1.6)
-    _soft(scene, "deep_grey", (0.0, -32.0, -3.0), (7.0, 3.0, 6.0))
-
-
-def _soft(scene: Scene, tissue: str, centre: Point, radii: Point, opacity: float = 1.0) -> None:
-    low = (centre[0] - radii[0], centre[1] - radii[1], centre[2] - radii[2])
-    high = (centre[0] + radii[0], centre[1] + radii[1], centre[2] + radii[2])
-    scene.canvas.local(
-        scene.brain,
-        low,
-        high,
-        lambda x, y, z: ellipsoid(x, y, z, centre, radii),
-        scene.signal[tissue],
-        opacity,
-    )
-
-
-def _rod(scene: Scene, tissue: str, a: Point, b: Point, ra: float, rb: float, opacity: float = 1.0) -> None:
-    r = max(ra, rb)
-    low = (min(a[0], b[0]) - r, min(a[1], b[1]) - r, min(a[2], b[2]) - r)
-    high = (max(a[0], b[0]) + r, max(a[1], b[1]) + r, max(a[2], b[2]) + r)
-    scene.canvas.local(
-        scene.brain, low, high, lambda x, y, z: capsule(x, y, z, a, b, ra, rb), scene.signal[tissue], opacity
-    )
+        rod(scene, scene.brain, "white", (side * 12.0, -30.0, -32.0), (side * 22.0, -46.0, -36.0), 6.0, 6.0)
+    ball(scene, scene.brain, "deep_grey", (0.0, -17.5, -9.0), (9.0, 2.5, 4.0), 0.6)
+    ball(scene, scene.brain, "csf", (0.0, -39.0, -33.0), (8.0, 4.5, 11.0))
+    rod(scene, scene.brain, "csf", (0.0, -27.0, -6.0), (0.0, -36.0, -24.0), 1.0, 1.6)
+    ball(scene, scene.brain, "deep_grey", (0.0, -32.0, -3.0), (7.0, 3.0, 6.0))
 
 
 def _paint_nuclei(scene: Scene) -> None:
     # White matter that the fold model would otherwise cut: callosum, fornix and the walls of the ventricles.
-    _soft(scene, "white", (0.0, -5.0, 3.0), (30.0, 38.0, 25.0), 0.9)
+    ball(scene, scene.brain, "white", (0.0, -5.0, 3.0), (30.0, 38.0, 25.0), 0.9)
     for side in (-1.0, 1.0):
-        _soft(scene, "deep_grey", (side * 11.0, -17.0, 6.0), (9.5, 15.0, 9.5))
-        _soft(scene, "deep_grey", (side * 13.5, 14.0, 6.0), (5.5, 12.0, 9.0))
-        _soft(scene, "deep_grey", (side * 25.0, 3.0, 1.0), (8.0, 17.0, 10.5))
-        _soft(scene, "deep_grey", (side * 25.0, -8.0, -20.0), (7.0, 10.0, 7.0), 0.5)
-        _soft(scene, "grey", (side * 28.0, -24.0, -13.0), (5.0, 13.0, 4.0), 0.7)
+        ball(scene, scene.brain, "deep_grey", (side * 11.0, -17.0, 6.0), (9.5, 15.0, 9.5))
+        ball(scene, scene.brain, "deep_grey", (side * 13.5, 14.0, 6.0), (5.5, 12.0, 9.0))
+        ball(scene, scene.brain, "deep_grey", (side * 25.0, 3.0, 1.0), (8.0, 17.0, 10.5))
+        ball(scene, scene.brain, "deep_grey", (side * 25.0, -8.0, -20.0), (7.0, 10.0, 7.0), 0.5)
+        ball(scene, scene.brain, "grey", (side * 28.0, -24.0, -13.0), (5.0, 13.0, 4.0), 0.7)
 
 
 def _paint_ventricles(scene: Scene) -> None:
     v = scene.anatomy.ventricle
     for side in (-1.0, 1.0):
         s = side
-        _rod(scene, "csf", (s * 8.5, 29.0, 7.0), (s * 8.0, 4.0, 17.0), 4.2 * v, 5.2 * v)
-        _rod(scene, "csf", (s * 8.0, 4.0, 17.0), (s * 13.5, -28.0, 19.0), 5.2 * v, 5.2 * v)
-        _soft(scene, "csf", (s * 21.0, -38.0, 11.0), (7.0 * v, 10.0 * v, 10.5 * v))
-        _rod(scene, "csf", (s * 22.0, -40.0, 9.0), (s * 24.0, -66.0, 5.0), 5.0 * v, 2.2 * v)
-        _rod(scene, "csf", (s * 24.0, -37.0, 2.0), (s * 32.0, -12.0, -16.0), 3.0 * v, 2.2 * v)
-        _rod(scene, "choroid", (s * 20.5, -36.0, 4.0), (s * 18.0, -36.0, 15.0), 2.6, 2.0, 0.9)
-        _rod(scene, "choroid", (s * 13.0, -30.0, 16.0), (s * 6.0, 0.0, 12.0), 1.6, 1.0, 0.8)
-    _soft(scene, "csf", (0.0, -9.0, -2.0), (2.2 * v, 14.0, 11.0))
-    _rod(scene, "white", (0.0, 22.0, 10.0), (0.0, -8.0, 14.0), 1.2, 2.2, 0.8)
+        rod(scene, scene.brain, "csf", (s * 8.5, 29.0, 7.0), (s * 8.0, 4.0, 17.0), 4.2 * v, 5.2 * v)
+        rod(scene, scene.brain, "csf", (s * 8.0, 4.0, 17.0), (s * 13.5, -28.0, 19.0), 5.2 * v, 5.2 * v)
+        ball(scene, scene.brain, "csf", (s * 21.0, -38.0, 11.0), (7.0 * v, 10.0 * v, 10.5 * v))
+        rod(scene, scene.brain, "csf", (s * 22.0, -40.0, 9.0), (s * 24.0, -66.0, 5.0), 5.0 * v, 2.2 * v)
+        rod(scene, scene.brain, "csf", (s * 24.0, -37.0, 2.0), (s * 32.0, -12.0, -16.0), 3.0 * v, 2.2 * v)
+        rod(scene, scene.brain, "choroid", (s * 20.5, -36.0, 4.0), (s * 18.0, -36.0, 15.0), 2.6, 2.0, 0.9)
+        rod(scene, scene.brain, "choroid", (s * 13.0, -30.0, 16.0), (s * 6.0, 0.0, 12.0), 1.6, 1.0, 0.8)
+    ball(scene, scene.brain, "csf", (0.0, -9.0, -2.0), (2.2 * v, 14.0, 11.0))
+    rod(scene, scene.brain, "white", (0.0, 22.0, 10.0), (0.0, -8.0, 14.0), 1.2, 2.2, 0.8)
