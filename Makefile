@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 VENV ?= .venv
 DATA ?= phantom
 # Enough for the phantom in less than six minutes on two cores; other data take the default of the settings.
-EPOCHS ?= $(if $(filter phantom%,$(DATA)),12)
+EPOCHS ?= $(if $(filter phantom%,$(DATA)),24)
 OUT ?=
 PYTEST ?=
 BENCH ?= phantom_shortcuts
