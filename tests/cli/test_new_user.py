@@ -179,3 +179,17 @@ def test_split_and_config_write_what_train_reads(phantom_folder: Path, tmp_path:
     assert (tmp_path / "n.csv").read_text().count(",test,") > 20
     (tmp_path / "c.toml").write_text(tumorlens("config").stdout)
     assert tumorlens("config", "--config", tmp_path / "c.toml").stdout == (tmp_path / "c.toml").read_text()
+
+
+def test_libraries_print_nothing_about_damaged_pictures(finished_run: Path, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
+    for number in range(8):  # several, so that threads decode them
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg[:-900] + b"\0" * 100 + b"\xff\xd9")
+    done = tumorlens("predict", tmp_path, "--model", finished_run)
+    assert "JPEG" not in done.stderr
+    told = tumorlens("predict", tmp_path, "--model", finished_run, "-v")
+    assert told.returncode == done.returncode

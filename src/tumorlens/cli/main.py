@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import os
 import sys
@@ -65,7 +66,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script."""
+    if not {"-v", "--verbose"} & set(sys.argv[1:]):
+        _mute_libraries()
     sys.exit(main())
+
+
+def _mute_libraries() -> None:
+    """Keep what C libraries print about damaged files away from the user.
+
+    libjpeg, libpng and TensorFlow write to descriptor 2 themselves, from any thread. Here Python's own stderr moves to
+    a copy of it, and descriptor 2 leads nowhere. What such a library finds wrong still becomes an error of ours.
+    """
+    try:
+        own = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no stderr at all (a service): nothing can be printed
+        return
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    faulthandler.enable(sys.stderr)  # a crash inside a library is still told
 
 
 def _internal(error: Exception, verbose: bool) -> int:
