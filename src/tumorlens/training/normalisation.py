@@ -3,8 +3,8 @@
 Adam moves every weight of a filter the same way at once, and after a ReLU all its inputs are positive, so the mean of a
 feature can move by several standard deviations within ten steps. The running averages that Keras keeps lag behind: in
 one run the same weights scored 33 % on validation slices with the running averages and 80 % with fresh ones, a
-large part of what looked like "unstable accuracy". So before every validation the statistics are computed afresh from a few
-training batches (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, "precise BatchNorm").
+large part of what looked like "unstable accuracy". So before every validation the statistics are computed afresh from
+a few training batches (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, "precise BatchNorm").
 """
 
 from __future__ import annotations
