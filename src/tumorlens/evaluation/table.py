@@ -144,7 +144,11 @@ class PredictionTable:
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold``.
+        """Write :meth:`to_csv` to a file, atomically."""
+        write_text(path, self.to_csv())
+
+    def to_csv(self) -> str:
+        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold``.
 
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
@@ -159,7 +163,7 @@ class PredictionTable:
         for *known, probabilities, predicted, accepted, fold in columns:
             verdict = "" if accepted is None else str(accepted).lower()
             writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold])
-        write_text(path, text.getvalue())
+        return text.getvalue()
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> PredictionTable:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tumorlens import bundle
-from tumorlens.config import EvaluateSettings, Settings
+from tumorlens.config import Settings
 from tumorlens.errors import DataError
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import write_json
@@ -52,7 +52,7 @@ def evaluate(
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
     table = table_of(ready.manifest, predictor.labels, outputs)
-    document = scores(table, set(), EvaluateSettings(bootstrap=chosen.evaluate.bootstrap), chosen.seed)
+    document = scores(table, set(), chosen.evaluate, chosen.seed)
     if out is not None:
         folder = Path(out)
         write_json(folder / "metrics.json", document)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io as text_io
 import re
 from collections import Counter
 from pathlib import Path
@@ -98,7 +96,7 @@ def finish(
         {
             "model.onnx": onnx,
             "metrics.json": (folder / "metrics.json").read_bytes(),
-            "predictions.csv": _anonymous(table, ready, held_out).encode(),
+            "predictions.csv": _anonymous(table, ready, held_out).to_csv().encode(),
             "MODEL_CARD.md": card.encode(),
         },
     )
@@ -181,40 +179,31 @@ def _provenance(start: runs.Start) -> dict[str, Any]:
     return {"provenance": start.provenance} if start.provenance else {}
 
 
-def _anonymous(table: PredictionTable, ready: Standardised, held_out: list[int]) -> str:
+def _anonymous(table: PredictionTable, ready: Standardised, held_out: list[int]) -> PredictionTable:
     """The predictions for the bundle: slices named by their content, patients and groups by number.
 
     A content hash lets whoever has the images check the claims; a file name or patient identifier would travel with the
     model to people who should not have it.
     """
-    numbers: dict[str, dict[str, str]] = {"patient": {"": ""}, "group": {"": ""}}
+    hashes = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
     # Numbers follow the order of the hashes, which tells nothing about the order of the identifiers.
-    names = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
-    order = sorted(range(len(names)), key=lambda i: (names[i], table.splits[i]))
-    text = text_io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    classes = [f"p_{name}" for name in table.names]
-    writer.writerow(["id", "label", "patient", "source", "group", "split", *classes, "predicted", "accepted", "fold"])
+    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], table.splits[i]))
     seen: Counter[str] = Counter()
+    patients, groups = {"": ""}, {"": ""}
+    names = []
     for i in order:
-        seen[names[i]] += 1
-        name = names[i] if seen[names[i]] == 1 else f"{names[i]}-{seen[names[i]]}"
-        patients, groups = numbers["patient"], numbers["group"]
-        patient = patients.setdefault(table.patients[i], f"p{len(patients):04d}")
-        group = groups.setdefault(table.groups[i], f"g{len(groups):04d}")
-        chances = map(repr, table.probabilities[i].tolist())
-        writer.writerow(
-            [
-                name,
-                table.labels[i],
-                patient,
-                table.sources[i],
-                group,
-                table.splits[i],
-                *chances,
-                table.predicted[i],
-                "",
-                table.folds[i],
-            ]
-        )
-    return text.getvalue()
+        seen[hashes[i]] += 1
+        names.append(hashes[i] if seen[hashes[i]] == 1 else f"{hashes[i]}-{seen[hashes[i]]}")
+        patients.setdefault(table.patients[i], f"p{len(patients):04d}")
+        groups.setdefault(table.groups[i], f"g{len(groups):04d}")
+    return PredictionTable.build(
+        table.names,
+        names,
+        [table.labels[i] for i in order],
+        table.probabilities[order],
+        patients=[patients[table.patients[i]] for i in order],
+        groups=[groups[table.groups[i]] for i in order],
+        sources=[table.sources[i] for i in order],
+        splits=[table.splits[i] for i in order],
+        folds=[table.folds[i] for i in order],
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,10 +47,9 @@ class TrainingBatches:
 
     def make(self, epoch: int, step: int) -> Batch:
         """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,)."""
-        order = np.random.default_rng([self.seed, _SHUFFLE, epoch]).permutation(len(self.images))
-        chosen = order[step * self.size : (step + 1) * self.size]
+        order = _order(self.seed, epoch, len(self.images))
         # Sorted, so that a memory map is read forwards; the order inside a batch does not matter.
-        chosen.sort()
+        chosen = np.sort(order[step * self.size : (step + 1) * self.size])
         images = np.asarray(self.images[chosen])
         if self.settings.enabled:
             rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
@@ -68,3 +68,11 @@ class TrainingBatches:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of an epoch's images, int64 (count,); drawn once per epoch, not once per step."""
+    order = np.random.default_rng([seed, _SHUFFLE, epoch]).permutation(count)
+    order.setflags(write=False)
+    return order
