@@ -149,7 +149,7 @@ def main() -> None:
     labels = [ready.manifest.rows[i].label for i in chosen]
     encoding = LabelEncoding.fit(labels)
     batches = TrainingBatches(
-        ready.images[chosen],
+        ready.images.choose(chosen),
         encoding.one_hot(labels),
         np.ones(len(chosen), np.float32),
         settings.train.batch_size,

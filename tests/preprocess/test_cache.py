@@ -38,7 +38,7 @@ def test_second_time_opens_no_picture(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("tumorlens.io.read_slice", None)
     monkeypatch.setattr("tumorlens.io.digest", None)
     second = standardise_all(manifest, RECIPE, tmp_path / "c")
-    assert (first.images == second.images).all()
+    assert (first.images[:] == second.images[:]).all()
     assert first.digests == second.digests
 
 
@@ -46,7 +46,16 @@ def test_order_and_subsets(tmp_path: Path) -> None:
     manifest = pictures(tmp_path / "p", 12)
     every = standardise_all(manifest, RECIPE, tmp_path / "c")
     some = Manifest(manifest.rows[::-3])
-    assert (standardise_all(some, RECIPE, tmp_path / "c").images == every.images[::-3]).all()
+    assert (standardise_all(some, RECIPE, tmp_path / "c").images[:] == every.images[::-3]).all()
+
+
+def test_a_stack_reads_like_the_array_it_stands_for(tmp_path: Path) -> None:
+    images = standardise_all(pictures(tmp_path / "p", 9), RECIPE, tmp_path / "c").images
+    whole = np.asarray(images)
+    some = images.choose([7, 2, 2])
+    assert whole.shape == images.shape and whole.dtype == np.uint8
+    assert (some[:] == whole[[7, 2, 2]]).all() and (some[1] == whole[2]).all() and len(some) == 3
+    assert all((a == b).all() for a, b in zip(images, whole, strict=True))
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ def test_two_processes_and_a_kill_leave_a_whole_cache(tmp_path: Path) -> None:
     workers[2].wait(120)
     ready = standardise_all(manifest, RECIPE, tmp_path / "c")
     fresh = standardise_all(manifest, RECIPE, tmp_path / "other")
-    assert (ready.images == fresh.images).all()
+    assert (ready.images[:] == fresh.images[:]).all()
     slots = [
         slot for (slot,) in sqlite3.connect(next((tmp_path / "c").glob("*.sqlite"))).execute("SELECT slot FROM images")
     ]

@@ -14,6 +14,7 @@ from tumorlens.inference.engine import Engine
 from tumorlens.inference.result import Prediction
 from tumorlens.io.slice import Slice
 from tumorlens.preprocess import standardise, to_input
+from tumorlens.preprocess.stack import Stack
 
 _BATCH = 32
 
@@ -49,7 +50,7 @@ class Predictor:
         self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
         self._engine = Engine(bundle.model, threads)
 
-    def run(self, images: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Outputs:
+    def run(self, images: np.ndarray | Stack, progress: Callable[[int, int], None] | None = None) -> Outputs:
         """The network's outputs for standardised images, uint8 (N, S, S)."""
         parts = []
         for start in range(0, len(images), _BATCH):

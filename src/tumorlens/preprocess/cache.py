@@ -24,6 +24,7 @@ from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.errors import EnvironmentFailure, InputError
 from tumorlens.io.atomic import writing
 from tumorlens.preprocess.recipe import Recipe, standardise
+from tumorlens.preprocess.stack import Stack
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
@@ -40,12 +41,12 @@ class Standardised:
 
     Attributes:
         manifest: the rows that could be used; what could not is in its ``skipped``.
-        images: uint8 (N, S, S), memory-mapped where it comes from the cache; in the order of the rows.
+        images: uint8 (N, S, S) in the order of the rows; read from the cache only where it is looked at.
         digests: SHA-256 of each row's file, for fingerprints and exact duplicates.
     """
 
     manifest: Manifest
-    images: np.ndarray
+    images: Stack
     digests: tuple[str, ...]
 
 
@@ -218,16 +219,12 @@ class Store:
                 index.execute("ROLLBACK")
                 raise
 
-    def _gather(self, order: np.ndarray) -> np.ndarray:
+    def _gather(self, order: np.ndarray) -> Stack:
         size = self.recipe.size
         if len(order) == 0:
-            return np.zeros((0, size, size), np.uint8)
+            return Stack(np.zeros((0, size, size), np.uint8), order)
         raw = np.memmap(self._data, np.uint8, mode="r")
-        every: np.ndarray = raw[: raw.size // size**2 * size**2].reshape(-1, size, size)
-        first = int(order[0])
-        if np.array_equal(order, np.arange(first, first + len(order))):
-            return every[first : first + len(order)]  # a view: nothing is read until it is used
-        return np.asarray(every[order])
+        return Stack(raw[: raw.size // size**2 * size**2].reshape(-1, size, size), order)
 
 
 def _frame(row: Row) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tumorlens.config import AugmentSettings
 from tumorlens.preprocess import to_input
+from tumorlens.preprocess.stack import Stack
 from tumorlens.training import augment
 
 # Streams of chance that must not meet: each draws from its own generator.
@@ -25,7 +26,7 @@ class TrainingBatches:
     """The training images as batches.
 
     Attributes:
-        images: uint8 (N, S, S), in memory or memory-mapped.
+        images: uint8 (N, S, S), in memory or on disk.
         targets: one-hot float32 (N, classes).
         weights: float32 (N,), how much each image counts.
         size: images per batch; the last, smaller batch of an epoch is left out (its images come in another epoch).
@@ -33,7 +34,7 @@ class TrainingBatches:
         seed: of the run.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Stack
     targets: np.ndarray
     weights: np.ndarray
     size: int

@@ -18,6 +18,7 @@ from tumorlens.config import TrainSettings
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
+from tumorlens.preprocess.stack import Stack
 from tumorlens.training import state
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.history import write_history
@@ -32,7 +33,7 @@ _SAVE_EVERY_SECONDS = 300.0
 class Validation:
     """What the network is checked on after every epoch: uint8 images (N, S, S) and class numbers int64 (N,)."""
 
-    images: np.ndarray
+    images: np.ndarray | Stack
     classes: np.ndarray
 
 
