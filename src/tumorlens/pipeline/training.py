@@ -165,7 +165,8 @@ def _fit(
 
 def _part(ready: Standardised, name: str) -> Standardised:
     chosen = [i for i, row in enumerate(ready.manifest.rows) if row.split == name]
-    return Standardised(ready.manifest.split(name), ready.images.choose(chosen), tuple(ready.digests[i] for i in chosen))
+    digests = tuple(ready.digests[i] for i in chosen)
+    return Standardised(ready.manifest.split(name), ready.images.choose(chosen), digests)
 
 
 def _weights(labels: Sequence[str], how: str) -> np.ndarray:
