@@ -1,0 +1,104 @@
+"""How a picture looks, as a record of fixed size: everything that duplicate search needs of it, made in one decoding."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import cv2
+import numpy as np
+
+from tumorlens.audit.framing import MOST_BOXES, boxes
+
+SIDE: Final = 128  # of the stored picture
+TERMS: Final = 12  # cosine terms each way in a key
+KEY: Final = TERMS * TERMS
+_KEY_SIDE = 40
+
+# Raise whenever a record of the same picture would differ.
+VERSION: Final = 1
+
+LOOK: Final = np.dtype(
+    [
+        ("pixels", "S32"),  # SHA-256 of size and 8-bit grey values: the same pixels, whatever file they are in
+        ("shape", "u2", 2),
+        ("picture", "u1", (SIDE, SIDE)),  # what lies in the first box, stretched to a square
+        ("count", "u1"),  # how many boxes
+        ("boxes", "f4", (MOST_BOXES, 4)),  # top, bottom, left, right as shares of the first box
+        ("keys", "f2", (MOST_BOXES, KEY)),  # unit vectors: low cosine terms of the locally normalised box
+    ]
+)
+
+
+def look(pixels: np.ndarray) -> np.ndarray:
+    """The record of a slice.
+
+    Args:
+        pixels: float32 (H, W), any range.
+
+    Returns:
+        A :data:`LOOK` scalar array of shape ().
+    """
+    grey = to_grey(pixels)
+    record = np.zeros((), LOOK)
+    total = hashlib.sha256(repr(grey.shape).encode())
+    total.update(grey.tobytes())
+    record["pixels"] = total.digest()
+    record["shape"] = np.minimum(grey.shape, 65535)
+    small = _limited(grey)
+    found = boxes(small)
+    top, bottom, left, right = found[0]
+    record["picture"] = cv2.resize(small[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    record["count"] = len(found)
+    height, width = bottom - top, right - left
+    for i, box in enumerate(found):
+        a, b, c, d = box
+        record["boxes"][i] = (a - top) / height, (b - top) / height, (c - left) / width, (d - left) / width
+        record["keys"][i] = key(small[a:b, c:d])
+    return record
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W): 8-bit values as they are, anything else stretched from its 0.1 to its 99.9 percentile."""
+    pixels = np.nan_to_num(np.asarray(pixels, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= 0 and high <= 255 and high > 1:
+        return np.asarray(np.rint(pixels), np.uint8)
+    low, high = (float(v) for v in np.percentile(pixels, (0.1, 99.9)))
+    scaled = (pixels - np.float32(low)) * np.float32(255 / max(high - low, 1e-6))
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
+
+
+def _limited(grey: np.ndarray, longest: int = 512) -> np.ndarray:
+    """Halved until no side is longer than ``longest``: more detail costs time and decides nothing."""
+    while max(grey.shape) > longest and min(grey.shape) >= 32:
+        grey = np.asarray(cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA))
+    return grey
+
+
+def key(picture: np.ndarray) -> np.ndarray:
+    """What a picture uint8 (H, W) looks like from afar: float32 (KEY,), length 1.
+
+    Local mean and contrast are taken out first, so brightness, contrast, gamma and CLAHE hardly matter; a square of
+    low cosine terms then turns and mirrors by changing signs and places only.
+    """
+    small = cv2.resize(picture, (_KEY_SIDE, _KEY_SIDE), interpolation=cv2.INTER_AREA)
+    flat = np.clip(flattened(small, 3.0, floor=5.0)[0], -2.5, 2.5)
+    terms = cv2.dct(flat)[:TERMS, :TERMS].copy()
+    terms[0, 0] = 0
+    length = float(np.linalg.norm(terms))
+    return np.asarray(terms.ravel() / max(length, 1e-9), np.float32)
+
+
+def flattened(picture: np.ndarray, sigma: float, *, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Local mean taken out, divided by local contrast; also that contrast. Both float32 (H, W).
+
+    Args:
+        picture: (H, W) in grey levels.
+        sigma: pixels over which "local" reaches.
+        floor: grey levels of contrast below which nothing is amplified.
+    """
+    picture = picture.astype(np.float32)
+    rest = picture - cv2.GaussianBlur(picture, (0, 0), sigma)
+    contrast = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), sigma))
+    return np.asarray(rest / (contrast + np.float32(floor))), np.asarray(contrast)
