@@ -80,7 +80,7 @@ def test_settings_are_frozen() -> None:
 def test_a_callers_settings_may_be_a_dictionary() -> None:
     assert config.as_settings({"train": {"epochs": 3}}).train.epochs == 3
     assert config.as_settings(None) == config.as_settings(config.Settings()) == config.Settings()
-    with pytest.raises(ConfigError, match="did you mean train.epochs"):
+    with pytest.raises(ConfigError, match=r"did you mean train\.epochs"):
         config.as_settings({"train": {"epoch": 3}})
     with pytest.raises(ConfigError, match="settings are a int"):
         config.as_settings(3)  # type: ignore[arg-type]

@@ -68,7 +68,8 @@ def as_settings(given: Settings | Mapping[str, Any] | None) -> Settings:
         ConfigError: for anything else, and as :func:`from_dict`.
     """
     if isinstance(given, Settings):
-        return given
+        # Made by hand, they have not been checked: msgspec checks what it reads, not what is constructed.
+        return from_dict(msgspec.to_builtins(given))
     if given is None:
         return Settings()
     if isinstance(given, Mapping):
@@ -130,7 +131,7 @@ def _unknown(prefix: str, key: str, *, section: bool) -> ConfigError:
 
 
 def _refused(tree: Mapping[str, Any], reason: str) -> ConfigError:
-    """msgspec's refusal with the value that was found and everything that would do."""
+    """Msgspec's refusal with the value that was found and everything that would do."""
     hint = _fractions_hint(tree) if "data.fractions" in reason else _LISTED
     at = re.search(r"at `\$\.([\w.]+)", reason)
     if not at:  # a check of ours over several values says itself what is wrong
