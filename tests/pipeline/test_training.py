@@ -180,6 +180,17 @@ def test_leaked_test_slices_leave_the_headline_and_are_scored_as_shipped(phantom
     assert "as shipped" in (run.folder / "report.html").read_text().lower()
 
 
+def test_a_test_set_that_was_trained_on_as_a_whole_is_refused_before_training(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    rows = [replace(row, split="train") for row in data.read(str(phantom_folder / "manifest.csv"))]
+    divided = [*rows[20:], *(replace(row, patient="one") for row in rows[:10])]
+    divided += [replace(row, patient="one", split="test") for row in rows[10:20]]
+    with pytest.raises(DataError, match="no honest test score"):
+        train(Manifest(tuple(divided)), settings=FAST, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_unreadable_files_are_listed_and_do_not_stop_the_run(phantom_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     for name in ("glioma", "no_tumor"):

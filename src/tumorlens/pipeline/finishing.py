@@ -13,7 +13,7 @@ from tumorlens.bundle import Bundle, BundleInfo
 from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
-from tumorlens.errors import DataError, MissingExtraError
+from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import json_bytes, write_json
@@ -125,12 +125,6 @@ def _metrics(
 ) -> dict[str, Any]:
     leaks = splitting.leaked(ready.manifest)
     tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed)
-    if not tested["n"]:
-        raise DataError(
-            "every test slice has a copy or a patient in training, so there is no honest test score",
-            hint="leave out the data's own test folder and let tumorlens split by patient",
-            code="all_leaked",
-        )
     unit = tested["unit"]
     return {
         "schema": 1,

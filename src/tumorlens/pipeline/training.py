@@ -85,6 +85,7 @@ def train(
     keys = exact.picture_keys(ready)
     divided = splitting.split(exact.join_groups(ready.manifest, keys), chosen.data, chosen.seed)
     ready = Standardised(divided, ready.images, ready.digests)
+    _check_honest(divided)
     _tell_start(tell)
     if chosen.train.precision == "auto":  # measured once; a resumed run keeps what was found
         keras_setup.prepare(chosen.train.device, "float32", chosen.train.deterministic, chosen.seed)
@@ -227,6 +228,17 @@ def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
     if leaks:
         tell.warn(
             f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out"
+        )
+
+
+def _check_honest(divided: Manifest) -> None:
+    """Refuse, before hours of training, a test set of which nothing would be left to score."""
+    leaks = splitting.leaked(divided)
+    if all(row.id in leaks for row in divided.split("test")):
+        raise DataError(
+            "every test slice has a copy or a patient in training, so there is no honest test score",
+            hint="leave out the data's own test folder and let tumorlens split by patient",
+            code="all_leaked",
         )
 
 
