@@ -157,9 +157,7 @@ class Loop:
         trained = time.monotonic()
         progress = self.progress
         with self._averaged_weights():
-            settle(
-                self.fitted, (self.batches.make(epoch, step)[0] for step in range(min(SETTLING, self.batches.steps)))
-            )
+            settle(self.fitted, (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.steps))))
             loss, accuracy = self._validate()
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch + 1
