@@ -43,6 +43,17 @@ def test_a_file_and_then_overrides(tmp_path: Path) -> None:
         ("data.fractions=[0.5, 0.5, 0.5]", "sum to 1"),
         ("model.dropout=1.0", "model.dropout"),
         ("preprocess.recipe=magic", "preprocess.recipe"),
+        ("train.keep=lats", "train.keep is 'lats', expected one of best, last"),
+        ("train.epochs=0", "a whole number >= 1"),
+        ("train.learning_rate=inf", "train.learning_rate is inf, expected a number > 0"),
+        ("augment.rotation=nan", "a number >= 0 and <= 180"),
+        ("data.fractions=[nan, 0.5, 0.5]", "data.fractions is nan"),
+        ("data.fractions=70,15,15", "data.fractions=[0.7,0.15,0.15]"),
+        ("data.fractions=[60, 20, 20]", "data.fractions=[0.6,0.2,0.2]"),
+        ("train.device=gpu:abc", "auto, cpu, gpu or gpu:N"),
+        ("train.device=gpu:-1", "auto, cpu, gpu or gpu:N"),
+        ("train.tensorboard=3", "true or false"),
+        ("trian.epochs=3", "the section [train]"),
     ],
 )
 def test_wrong_settings_are_refused_and_named(override: str, said: str) -> None:
@@ -64,3 +75,12 @@ def test_a_missing_or_broken_file(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         config.Settings().seed = 3  # type: ignore[misc]
+
+
+def test_a_callers_settings_may_be_a_dictionary() -> None:
+    assert config.as_settings({"train": {"epochs": 3}}).train.epochs == 3
+    assert config.as_settings(None) == config.as_settings(config.Settings()) == config.Settings()
+    with pytest.raises(ConfigError, match=r"did you mean train\.epochs"):
+        config.as_settings({"train": {"epoch": 3}})
+    with pytest.raises(ConfigError, match="settings are a int"):
+        config.as_settings(3)  # type: ignore[arg-type]

@@ -23,6 +23,10 @@ class TumorLensError(Exception):
         if code is not None:
             self.code = code
 
+    def __str__(self) -> str:
+        """The message and, in brackets, what to do: all that a Python user sees under a traceback."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
     def as_dict(self) -> dict[str, str]:
         """The error as the contract's ``{"code", "message", "hint"}``."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
@@ -57,7 +61,7 @@ class InputError(TumorLensError):
     """One input (file, member, frame) that cannot be used.
 
     Codes: ``not_found``, ``empty``, ``truncated``, ``corrupt``, ``not_an_image``, ``unsupported``, ``too_large``,
-    ``no_permission``.
+    ``no_permission``, ``not_mr``, ``not_head``, ``mask``.
     """
 
     code = "corrupt"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tumorlens import bundle
-from tumorlens.errors import ModelError
+from tumorlens.errors import EnvironmentFailure, ModelError
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 
@@ -32,7 +32,8 @@ def test_it_says_what_it_is_and_hashes_every_file(finished_run: Path) -> None:
     assert set(loaded.info.files) == {"model.onnx", "metrics.json", "predictions.csv", "MODEL_CARD.md"}
     for name in loaded.info.files:
         assert loaded.read(name) == (finished_run / "bundle" / name).read_bytes()
-    assert loaded.info.parity["max_abs_difference"] <= 1e-4
+    assert loaded.info.parity["max_relative_difference"] <= loaded.info.parity["max_abs_difference"] <= 1e-3
+    assert loaded.info.parity["max_probability_difference"] <= 1e-4
     assert loaded.info.recipe.size == 48
 
 
@@ -80,6 +81,42 @@ def test_an_unknown_or_broken_description_is_refused(
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": ["glioma", "no_tumor"]}, "4 classes, bundle.json 2"),
+        ({"recipe": {"size": 64}}, "no images of 64"),
+        ({"recipe": {"size": -3}}, "not complete"),
+        ({"calibration": {"temperature": 0}}, "temperature is 0"),
+        ({"calibration": {"temperature": "hot"}}, "temperature is 'hot'"),
+        ({"outputs": ["logits", "embedding", "cam", "verdict"]}, "no output 'verdict'"),
+    ],
+)
+def test_a_description_of_another_network_is_refused(
+    change: dict[str, object], said: str, finished_run: Path, tmp_path: Path
+) -> None:
+    copy = copy_of(finished_run, tmp_path)
+    info = json.loads((copy / "bundle.json").read_text())
+    (copy / "bundle.json").write_text(json.dumps({**info, **change}))
+    with pytest.raises(ModelError, match=said):
+        Predictor(bundle.load(copy))
+
+
+def test_a_damaged_zip_is_refused(finished_run: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.make_archive(str(tmp_path / "m"), "zip", finished_run / "bundle")).read_bytes()
+    damaged = tmp_path / "damaged.zip"
+    refused = 0
+    for start in range(40, len(whole), len(whole) // 40):
+        damaged.write_bytes(whole[:start] + b"\xff" * 30 + whole[start + 30 :])
+        try:
+            loaded = bundle.load(damaged)
+            for name in loaded.info.files:
+                loaded.read(name)
+        except ModelError:
+            refused += 1
+    assert refused > 30  # a few bytes of a zip (dates, rights) mean nothing
+
+
 def test_another_preprocessing_is_refused(finished_run: Path, tmp_path: Path) -> None:
     copy = copy_of(finished_run, tmp_path)
     info = json.loads((copy / "bundle.json").read_text())
@@ -117,3 +154,22 @@ def test_replacing_a_bundle_leaves_no_half(finished_run: Path, tmp_path: Path) -
     bundle.write_bundle(copy, loaded.info, {"model.onnx": loaded.model})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
     assert set(bundle.load(copy).info.files) == {"model.onnx"}
+
+
+def test_a_bundle_that_cannot_be_replaced_stays(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = copy_of(finished_run, tmp_path)
+    loaded = bundle.load(copy)
+    rename = Path.rename
+
+    def refuse_the_new_one(self: Path, target: Path) -> Path:
+        if Path(target) == copy and self.name != "old":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_new_one)
+    with pytest.raises(EnvironmentFailure, match="cannot write to"):
+        bundle.write_bundle(copy, loaded.info, {"model.onnx": loaded.model})
+    assert bundle.load(copy).sha256 == loaded.sha256
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]

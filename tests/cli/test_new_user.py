@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,10 +89,22 @@ def test_wrong_settings(arguments: list[str], tmp_path: Path) -> None:
 
 
 def test_an_unknown_command_option_or_nothing(tmp_path: Path) -> None:
-    assert tumorlens("trian", cwd=tmp_path).returncode == 2
+    wrong = tumorlens("trian", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "did you mean train?" in wrong.stderr
+    misspelt = tumorlens("train", "phantom", "--modle", "plain", cwd=tmp_path)
+    assert misspelt.returncode == 2
+    assert "did you mean --model?" in misspelt.stderr
     assert tumorlens("train", cwd=tmp_path).returncode == 2
     assert tumorlens("predict", "--fast", "x", cwd=tmp_path).returncode == 2
-    assert tumorlens(cwd=tmp_path).returncode == 2
+    bare = tumorlens(cwd=tmp_path)
+    assert bare.returncode == 2
+    assert "  train " in bare.stderr
+    text = tumorlens("train", "--help").stdout
+    assert "kaggle:owner/name" in text
+    assert "examples:\n  tumorlens train" in text
+    assert "default: 40" in text
+    assert "shipped" not in tumorlens("predict", "--help").stdout + tumorlens("info", "--help").stdout
 
 
 def test_predicting_without_a_model(phantom_folder: Path) -> None:
@@ -193,3 +207,71 @@ def test_libraries_print_nothing_about_damaged_pictures(finished_run: Path, tmp_
     assert "JPEG" not in done.stderr
     told = tumorlens("predict", tmp_path, "--model", finished_run, "-v")
     assert told.returncode == done.returncode
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "code"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "stdin holds no text", 2),
+        (b"a.png\0b.png\0", "stdin holds no text", 2),
+        (b" \n\n", "the list on stdin is empty", 3),
+    ],
+)
+def test_what_is_no_list_on_stdin(content: bytes, said: str, code: int, finished_run: Path) -> None:
+    command = [sys.executable, "-m", "tumorlens", "predict", "-", "--model", str(finished_run)]
+    done = subprocess.run(command, input=content, capture_output=True)
+    assert done.returncode == code
+    assert said.encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"\x1a" not in done.stderr + done.stdout
+
+
+def test_a_list_on_stdin_may_have_spaces_around_its_lines(finished_run: Path, phantom_folder: Path) -> None:
+    path = next(iter((phantom_folder / "no_tumor").glob("*.png")))
+    command = [sys.executable, "-m", "tumorlens", "predict", "-", "--model", str(finished_run), "--format", "jsonl"]
+    done = subprocess.run(command, input=f"  {path} \r\n\n".encode(), capture_output=True, check=True)
+    assert json.loads(done.stdout)["path"] == str(path)
+
+
+def test_json_is_closed_and_its_entries_end_their_lines_whatever_happens(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from tumorlens.cli.predict import _json
+    from tumorlens.errors import InputError
+    from tumorlens.inference import Failure
+
+    def stopped() -> Iterator[Failure]:
+        for name in "ab":
+            sys.stderr.write(f"{name} is wrong\n")
+            yield Failure(name, InputError("wrong"))
+            assert capsys.readouterr().out.endswith("}\n")
+        raise KeyboardInterrupt
+
+    written = io.StringIO()
+
+    class Both(io.StringIO):
+        def write(self, text: str) -> int:
+            sys.stdout.write(text)
+            return written.write(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        _json(stopped(), (), Both())
+    assert [entry["path"] for entry in json.loads(written.getvalue())] == ["a", "b"]
+
+
+def test_files_beside_the_images_and_unwritable_places(
+    finished_run: Path, phantom_folder: Path, tmp_path: Path
+) -> None:
+    good = next(iter((phantom_folder / "glioma").glob("*.png")))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(good.read_bytes())
+    (tmp_path / "set" / "readme.txt").write_text("hello")
+    walked = tumorlens("predict", tmp_path / "set", "--model", finished_run)
+    assert walked.returncode == 0
+    assert "1 files that are no images" in walked.stderr
+    named = tumorlens("predict", tmp_path / "set" / "readme.txt", good, "--model", finished_run)
+    assert named.returncode == 1
+    assert named.stderr.count("readme.txt") == 1
+    maps = tumorlens("predict", good, "--model", finished_run, "--maps", good)
+    assert maps.returncode == 4
+    assert f"cannot write to {good}" in maps.stderr

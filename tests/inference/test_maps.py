@@ -26,6 +26,15 @@ def test_occlusion_finds_the_square_that_decides() -> None:
     assert fall[6, 1] == pytest.approx(0)
 
 
+def test_a_captioned_map_is_large_enough_to_look_at() -> None:
+    image, strength = np.zeros((48, 48), np.uint8), np.zeros((48, 48), np.float32)
+    picture = maps.captioned(image, strength, "glioma 93.1%")
+    assert picture.shape == (288 + 28, 288, 3)
+    assert not picture[:288].any()
+    assert picture[288:].any()
+    assert maps.captioned(image, strength, "a class with quite a long name, größer als das Bild 93.1%").shape[1] == 288
+
+
 def test_overlay_leaves_the_slice_visible_where_nothing_speaks() -> None:
     image = np.arange(64, dtype=np.uint8).reshape(8, 8)
     picture = maps.overlay(image, np.zeros((8, 8), np.float32))

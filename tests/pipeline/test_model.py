@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 import tumorlens
-from tumorlens.errors import InputError, UsageError
+from tumorlens import io
+from tumorlens.errors import EnvironmentFailure, InputError, UsageError
 from tumorlens.inference import Failure, Prediction, SeriesPrediction
 from tumorlens.pipeline.model import Model
+from tumorlens.pipeline.reporter import Reporter
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,10 @@ def test_unusable_inputs_are_answers_in_a_list_and_errors_alone(model: Model, pi
         model.predict(np.zeros((2, 3, 4, 5)))
     with pytest.raises(UsageError):
         model.predict(3)  # type: ignore[arg-type]
+    wrong, right = model.predict([3, picture])  # type: ignore[list-item]
+    assert isinstance(wrong, Failure)
+    assert wrong.error.code == "usage"
+    assert isinstance(right, Prediction)
 
 
 def test_maps_are_written_one_per_slice(model: Model, phantom_folder: Path, tmp_path: Path) -> None:
@@ -114,8 +121,177 @@ def test_maps_are_written_one_per_slice(model: Model, phantom_folder: Path, tmp_
     assert len(set(written)) == 3
     for path in written:
         picture = cv2.imread(str(path))
-        assert picture.shape == (48, 48, 3)
+        assert min(picture.shape[:2]) >= 256
         assert np.ptp(picture.astype(int), axis=2).max() > 0  # coloured somewhere
+        assert picture[-20:].max() > 200  # the caption
+
+
+def test_maps_of_slices_with_like_names_are_kept_apart_and_replaced(
+    model: Model, picture: Path, tmp_path: Path
+) -> None:
+    for name in ("a/p1.001.slice1.png", "a/p1.001.slice2.png", "b/p1.001.slice1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(picture.read_bytes())
+    for _ in range(2):
+        answers = list(model.predict_paths([str(tmp_path / "a"), str(tmp_path / "b")], map_folder=tmp_path / "maps"))
+        assert len({answer.map for answer in answers}) == 3  # type: ignore[union-attr]
+    assert len(list((tmp_path / "maps").iterdir())) == 3
+    assert all("p1.001.slice" in path.name for path in (tmp_path / "maps").iterdir())
+    with pytest.raises(EnvironmentFailure, match="cannot write to"):
+        list(model.predict_paths([str(picture)], map_folder=picture))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_coloured_array_gives_what_its_file_gives(kind: type, model: Model, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (40, 30, 3))
+    colour = (noise * (257 if kind is np.uint16 else 1)).astype(kind)
+    if kind is np.float32:
+        np.savez(tmp_path / "a.npz", images=colour[None])
+        (by_file,) = model.predict_paths([str(tmp_path / "a.npz")])
+    else:
+        cv2.imwrite(str(tmp_path / "a.png"), colour[..., ::-1])
+        by_file = model.predict(tmp_path / "a.png")  # type: ignore[assignment]
+    assert close(model.predict(colour).probabilities, by_file.probabilities)  # type: ignore[union-attr]
+
+
+def test_pictures_that_share_a_file_are_no_series(model: Model, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (4, 28, 28)).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=np.arange(9))  # labels do not matter here
+    for answers in (list(model.predict_paths([str(tmp_path / "set.npz")])), model.predict(tmp_path / "set.npz")):
+        assert [type(answer) for answer in answers] == [Prediction] * 4  # type: ignore[union-attr]
+
+
+def dicom(path: Path, series: str, place: float, **fields: object) -> str:
+    """A slice of noise as an MR file."""
+    pydicom = pytest.importorskip("pydicom")
+    data = pydicom.Dataset()
+    data.SOPClassUID, data.SOPInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid()
+    data.Modality, data.SeriesInstanceUID = "MR", series
+    pixels = np.random.default_rng(int(place)).integers(0, 900, (40, 40)).astype(np.uint16)
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit = 15
+    data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, place]
+    data.PixelData = pixels.tobytes()
+    for name, value in fields.items():
+        setattr(data, name, value)
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    return str(path)
+
+
+def test_files_of_one_dicom_series_get_an_answer_in_the_order_they_lie(model: Model, tmp_path: Path) -> None:
+    places = {"a.dcm": 30.0, "b.dcm": 10.0, "c.dcm": 20.0}
+    paths = {name: dicom(tmp_path / "scan" / name, "1.2.3", place) for name, place in places.items()}
+    dicom(tmp_path / "scan" / "other.dcm", "1.2.4", 5.0)
+    for inputs in ([str(tmp_path / "scan")], [*paths.values(), str(tmp_path / "scan" / "other.dcm")]):
+        *slices, series = model.predict_paths(inputs)
+        assert len(slices) == 4
+        assert isinstance(series, SeriesPrediction)
+        assert series.id == f"{tmp_path / 'scan'}#1.2.3"
+        assert series.slices == (paths["b.dcm"], paths["c.dcm"], paths["a.dcm"])
+        for name in model.labels:
+            mean = np.mean([s.probabilities[name] for s in slices if s.id in series.slices])  # type: ignore[union-attr]
+            assert series.probabilities[name] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ({"Modality": "CT"}, "not_mr", "CT"),
+        ({"Modality": "OT"}, "not_mr", "OT"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "not_mr", "Secondary Capture"),
+        ({"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "not_mr", "CT Image Storage"),
+        ({"BodyPartExamined": "KNEE"}, "not_head", "KNEE"),
+        ({"BodyPartExamined": "HEART"}, "not_head", "HEART"),
+        ({"BodyPartExamined": "HEADNECK"}, None, ""),
+        ({"BodyPartExamined": ""}, None, ""),
+        ({"Modality": ""}, None, ""),
+    ],
+)
+def test_what_is_no_mr_of_a_head_by_its_own_header_is_no_answer(
+    fields: dict[str, object], code: str | None, said: str, model: Model, tmp_path: Path
+) -> None:
+    path = dicom(tmp_path / "a.dcm", "1.2.3", 1.0, **fields)
+    (answer,) = model.predict_paths([path])
+    if code is None:
+        assert isinstance(answer, Prediction)
+        return
+    assert isinstance(answer, Failure)
+    assert answer.error.code == code
+    assert said in answer.error.message
+    for source in (path, Path(path).read_bytes()):
+        with pytest.raises(InputError) as caught:
+            model.predict(source)
+        assert caught.value.code == code
+
+
+def test_the_rules_of_a_training_set_do_not_hold_for_predicting(model: Model, picture: Path, tmp_path: Path) -> None:
+    content = picture.read_bytes()
+    for name in ("root.png", "sub/b.png", "yes/1.png", "no/1.png", "brain/yes/1.png", "brain/no/1.png", "x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for name in ("x_mask.png", "masks/root.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "readme.txt").write_text("hello")
+    (tmp_path / "LICENSE").write_text("hello")
+    notes: list[str] = []
+
+    class Notes(Reporter):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    answers = list(model.predict_paths([str(tmp_path)], reporter=Notes()))
+    assert len([a for a in answers if isinstance(a, Prediction)]) == 7
+    failed = {Path(a.path).name: a.error for a in answers if isinstance(a, Failure)}
+    assert {name: error.code for name, error in failed.items()} == {"x_mask.png": "mask", "root.png": "mask"}
+    assert [note for note in notes if "2 files that are no images" in note] == notes
+
+
+def test_every_unusable_file_of_a_folder_is_an_entry_of_its_own(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "junk.dcm").write_bytes(b"\xf1junk" * 50)
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "nothing.png").write_bytes(b"")
+    answers = list(model.predict_paths([str(tmp_path)]))
+    assert {Path(a.path).name: a.error.code for a in answers if isinstance(a, Failure)} == {
+        "junk.dcm": "not_an_image",
+        "text.jpg": "not_an_image",
+        "nothing.png": "empty",
+    }
+    alone = list(model.predict_paths([str(tmp_path / "junk.dcm")]))
+    assert [a.error.code for a in alone if isinstance(a, Failure)] == ["not_an_image"]
+    assert alone[0].error.hint  # type: ignore[union-attr]
+    (tmp_path / "empty").mkdir()
+    (empty,) = model.predict_paths([str(tmp_path / "empty")])
+    assert isinstance(empty, Failure)
+    assert "class" not in empty.error.hint
+
+
+def test_a_volume_is_never_in_memory_as_a_whole(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "many.npz", images=np.zeros((200, 20, 20), np.uint8))
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+    read = io.read_slice
+
+    def counted(path: str, frame: int | None = None) -> tumorlens.Slice:
+        nonlocal most
+        found = read(path, frame)
+        alive.append(weakref.ref(found.pixels))
+        most = max(most, sum(ref() is not None for ref in alive))
+        return found
+
+    monkeypatch.setattr(io, "read_slice", counted)
+    assert sum(1 for _ in model.predict_paths([str(tmp_path / "many.npz")])) == 200
+    assert most <= 64
+
+
+def test_a_model_says_what_it_is(model: Model) -> None:
+    assert repr(model).startswith("<Model compact ")
+    assert "glioma" in repr(model)
 
 
 def test_evaluate_agrees_with_the_runs_own_scores(finished_run: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tumorlens import config, data
 from tumorlens.data.manifest import Manifest
-from tumorlens.errors import DataError, Interrupted, UsageError
+from tumorlens.errors import ConfigError, DataError, EnvironmentFailure, Interrupted, UsageError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.pipeline.reporter import Reporter
@@ -94,7 +94,59 @@ def test_a_stopped_run_resumes_to_the_same_bundle(phantom_folder: Path, tmp_path
     resumed = resume(tmp_path / "b")
     for name in ("bundle/model.onnx", "predictions.csv"):
         assert (straight.folder / name).read_bytes() == (resumed.folder / name).read_bytes()
-    assert resume(tmp_path / "b").metrics["test"] == straight.metrics["test"]
+
+
+class StopAtTheEnd(Reporter):
+    """Ctrl-C in the very last step."""
+
+    def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
+        if (epoch, step) == (epochs, steps):
+            os.kill(os.getpid(), 2)
+
+
+def test_a_run_stopped_after_its_last_step_or_while_finishing_goes_on(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted, match="after epoch 2 of 2"):
+        train(phantom_folder / "manifest.csv", settings=FAST, out=run, reporter=StopAtTheEnd())
+    assert not (run / "bundle").exists()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tumorlens.pipeline.finishing.model_card", stop)
+        with pytest.raises(Interrupted) as caught:
+            resume(run)
+    assert f"tumorlens train --resume {run}" in caught.value.hint
+    assert not (run / "bundle").exists()
+
+    done = resume(run)
+    assert done.metrics["training"]["epochs"] == 2
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()}
+    again = resume(run)
+    assert (again.metrics, again.report) == (done.metrics, done.report)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"model": {"name": "nosuch"}}, ConfigError),
+        ({"model": {"name": "efficientnetv2b0", "weights": "/nowhere.h5"}}, ConfigError),
+        ({"train": {"device": "gpu:7"}}, EnvironmentFailure),
+        ({"train": {"device": "gpu:abc"}}, ConfigError),
+        (config.Settings(train=config.TrainSettings(learning_rate=float("inf"))), ConfigError),
+        (3, ConfigError),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_read_or_made(
+    settings: object, error: type[Exception], tmp_path: Path
+) -> None:
+    with pytest.raises(error):
+        train(tmp_path / "not-even-there", settings=settings, out=tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_with_other_images_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
@@ -102,6 +154,7 @@ def test_resuming_with_other_images_is_refused(phantom_folder: Path, tmp_path: P
     run = train(copy / "manifest.csv", settings=FAST, out=tmp_path / "run")
     victim = next(iter((copy / "glioma").glob("*.png")))
     shutil.copyfile(next(iter((copy / "no_tumor").glob("*.png"))), victim)
+    shutil.rmtree(run.bundle)  # as if it had been killed before its end
     with pytest.raises(DataError, match="not those that"):
         resume(run.folder)
 
@@ -125,6 +178,17 @@ def test_leaked_test_slices_leave_the_headline_and_are_scored_as_shipped(phantom
     assert audit["leaks"]["test_in_train_exact"] == 10
     assert audit["verdict"] == "serious"
     assert "as shipped" in (run.folder / "report.html").read_text().lower()
+
+
+def test_a_test_set_that_was_trained_on_as_a_whole_is_refused_before_training(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    rows = [replace(row, split="train") for row in data.read(str(phantom_folder / "manifest.csv"))]
+    divided = [*rows[20:], *(replace(row, patient="one") for row in rows[:10])]
+    divided += [replace(row, patient="one", split="test") for row in rows[10:20]]
+    with pytest.raises(DataError, match="no honest test score"):
+        train(Manifest(tuple(divided)), settings=FAST, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_unreadable_files_are_listed_and_do_not_stop_the_run(phantom_folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tumorlens.preprocess.recipe import ALGORITHM, Recipe
 
 # Raise when an older program could misread a newer bundle.
 SCHEMA = 1
+SYNTHETIC = "this model learned from the synthetic phantom only; its answers about real images mean nothing"
 
 
 class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +31,10 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
         rejection: thresholds for what is not a brain MRI, or None.
         conformal: quantiles of the conformal sets, or None.
         selective: threshold under which an answer is uncertain, or None.
-        data: fingerprint, sources and counts of the data it learned from.
+        data: fingerprint, public sources and counts of the data it learned from; never a path or a patient.
         training: architecture, parameters, epochs, seconds, seed, …
-        parity: largest difference between Keras and ONNX Runtime, on how many slices.
+        parity: largest differences between Keras and ONNX Runtime (of any output, of any output relative to its scale,
+            of any probability), and on how many slices.
         versions: of the programs that made it.
         files: SHA-256 of every other file of the bundle.
     """
@@ -54,6 +56,11 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, Any] = {}
     versions: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @property
+    def caution(self) -> str:
+        """What must be said whenever this model answers, or an empty string."""
+        return SYNTHETIC if self.data.get("sources") == ["phantom"] else ""
 
 
 def decode(content: bytes, where: str) -> BundleInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -115,5 +116,5 @@ def _read(where: Path, name: str) -> bytes:
             if member.file_size > _LARGEST_FILE:
                 raise ModelError(f"{name} in {where} is larger than any bundle file may be", code="too_large")
             return archive.read(member)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"cannot read {name} of {where}: {error}", hint="copy or export the bundle again") from error

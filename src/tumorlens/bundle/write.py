@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tumorlens.bundle.info import BundleInfo, encode, sha256
-from tumorlens.io.atomic import write_bytes, writing
+from tumorlens.io.atomic import replace_folder, write_bytes, writing
 
 
 def write_bundle(folder: str | os.PathLike[str], info: BundleInfo, files: Mapping[str, bytes]) -> BundleInfo:
@@ -33,16 +33,12 @@ def write_bundle(folder: str | os.PathLike[str], info: BundleInfo, files: Mappin
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        old = fresh.with_suffix(".old.part")
         try:
             for name, content in files.items():
                 write_bytes(fresh / name, content)
             write_bytes(fresh / "bundle.json", encode(complete))
             fresh.chmod(0o755)
-            if target.exists():
-                target.replace(old)
-            fresh.replace(target)
+            replace_folder(fresh, target)
         finally:
-            for left in (fresh, old):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
     return complete

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import print_json
+from tumorlens.cli.options import MODEL, print_json
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
-    command.add_argument("model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name")
+    command.add_argument("model", metavar="MODEL", help=MODEL)
     command.add_argument("--json", action="store_true", help="print bundle.json")
 
 
@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         "outputs": ", ".join(info.outputs),
         "trained": f"{info.created}, {how}, on {sources}",
         "calibration": "temperature" if info.calibration else "none yet",
-        "parity": f"Keras and ONNX differ by at most {info.parity.get('max_abs_difference', float('nan')):.1g}",
+        "parity": f"Keras and ONNX differ by at most {info.parity.get('max_abs_difference', float('nan')):.1g}, "
+        f"in a probability by {info.parity.get('max_probability_difference', float('nan')):.1g}",
         "sha256": loaded.sha256,
         "from": str(loaded.where),
     }

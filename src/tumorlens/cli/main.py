@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import faulthandler
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tumorlens import __version__
-from tumorlens.errors import TumorLensError
+from tumorlens.errors import TumorLensError, UsageError
 
 # Command → one line of help. Each lives in a module of the same name, imported only when it is used.
 COMMANDS = {
@@ -30,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = bool({"-v", "--verbose"} & set(given))
     try:
-        parsed = _parser(given).parse_args(given)
+        if not given:
+            _parser(given).print_help(sys.stderr)
+            return 2
+        parsed = _parsed(given)
         code: int = parsed.run(parsed)
         sys.stdout.flush()
         return code
@@ -49,17 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        from tumorlens.errors import EnvironmentFailure
-        from tumorlens.io.atomic import writing
+        from tumorlens.io.atomic import FORBIDDEN, FULL, refusal
 
-        try:
-            with writing(error.filename or "a file"):
-                raise
-        except EnvironmentFailure as known:
-            _say(f"error: {known.message}\nhint: {known.hint}")
-            return known.exit_code
-        except OSError:
+        # Any other refusal may come from reading, and then is a fault of ours.
+        if error.errno not in FULL | FORBIDDEN:
             return _internal(error, verbose)
+        known = refusal(error.filename or "a file", error)
+        _say(f"error: {known.message}\nhint: {known.hint}")
+        return known.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         return _internal(error, verbose)
 
@@ -98,6 +99,28 @@ def _internal(error: Exception, verbose: bool) -> int:
     return 4
 
 
+def _parsed(given: list[str]) -> argparse.Namespace:
+    """The arguments, with a suggestion for what is misspelt."""
+    wanted = _command(given)
+    if wanted is not None and wanted not in COMMANDS:
+        raise UsageError(f"there is no command {wanted!r}", hint=_closest(wanted, COMMANDS, "tumorlens --help"))
+    parsed, unknown = _parser(given).parse_known_args(given)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        hint = _closest(name, parsed.options, f"tumorlens {wanted} --help")
+        raise UsageError(f"tumorlens {wanted} knows no {name}", hint=hint)
+    return parsed
+
+
+def _closest(word: str, known: Iterable[str], otherwise: str) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else f"{otherwise} lists what there is"
+
+
+def _command(given: Sequence[str]) -> str | None:
+    return next((word for word in given if not word.startswith("-")), None)
+
+
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tumorlens",
@@ -107,7 +130,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tumorlens {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    wanted = next((word for word in given if not word.startswith("-")), None)
+    wanted = _command(given)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False
@@ -118,6 +141,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             command.set_defaults(run=module.run)
             command.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")
             command.add_argument("-q", "--quiet", action="store_true", help="say nothing but results and errors")
+            command.set_defaults(options=[option for action in command._actions for option in action.option_strings])
     return parser
 
 

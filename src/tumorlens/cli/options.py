@@ -10,6 +10,12 @@ from typing import Any
 from tumorlens import config
 from tumorlens.config import Settings
 
+MODEL = "run folder, bundle folder or bundle .zip"
+DATA = (
+    "folder of class folders, .zip, manifest .csv, .npz, .mat folder, DICOM or NIfTI tree, "
+    "kaggle:owner/name, phantom[:N], LABEL=PATH, mask:LABEL=PATH"
+)
+
 
 def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
     """DATA."""
@@ -17,8 +23,7 @@ def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
         "data",
         nargs="+" if many else None,
         metavar="DATA",
-        help="folder of class folders, .zip, manifest .csv, .npz, .mat folder, DICOM or NIfTI tree, "
-        "kaggle:owner/name, phantom[:N], LABEL=PATH, mask:LABEL=PATH",
+        help=DATA,
     )
 
 

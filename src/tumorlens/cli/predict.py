@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
+from tumorlens.cli.options import MODEL
+from tumorlens.cli.path_list import check_list, listed
+from tumorlens.cli.show import reporter
 from tumorlens.inference import Failure, Prediction
 from tumorlens.inference.result import Answer
 
@@ -18,9 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "input", nargs="+", metavar="INPUT", help="file, folder, archive or volume; - reads a list from stdin"
     )
-    command.add_argument(
-        "--model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name"
-    )
+    command.add_argument("--model", metavar="MODEL", help=MODEL)
     command.add_argument(
         "--format", choices=list(_WRITERS), default="table", help="of the answers on stdout (default: table)"
     )
@@ -31,44 +32,61 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer. Exit code 1 when some inputs could not be used, 3 when none could."""
     from tumorlens.pipeline.model import load
 
+    if "-" in arguments.input:
+        check_list(sys.stdin.buffer)
     model = load(arguments.model)
+    tell = reporter(quiet=arguments.quiet)
+    if model.info.caution:
+        tell.warn(model.info.caution)
     counted = {"used": 0, "failed": 0}
 
     def answers() -> Iterator[Answer]:
-        for answer in model.predict_paths(_inputs(arguments.input), map_folder=arguments.maps):
+        inputs = _inputs(arguments.input)
+        for answer in model.predict_paths(inputs, map_folder=arguments.maps, reporter=tell):
             counted["failed" if isinstance(answer, Failure) else "used"] += 1
             if isinstance(answer, Failure) and not arguments.quiet:
-                hint = f" ({answer.error.hint})" if answer.error.hint else ""
-                sys.stderr.write(f"{answer.path}: {answer.error.message}{hint}\n")
+                sys.stderr.write(_told(answer) + "\n")
             yield answer
 
     _WRITERS[arguments.format](answers(), model.labels, sys.stdout)
+    if not any(counted.values()):
+        sys.stderr.write("tumorlens: error: the list on stdin is empty\nhint: one path per line\n")
     if not counted["used"]:
         return 3
     return 1 if counted["failed"] else 0
 
 
+def _told(answer: Failure) -> str:
+    """One line; most messages name the file themselves."""
+    error = answer.error
+    return (error.message if answer.path in error.message else f"{answer.path}: {error.message}") + (
+        f" ({error.hint})" if error.hint else ""
+    )
+
+
 def _inputs(named: list[str]) -> Iterator[str]:
     for item in named:
-        if item != "-":
+        if item == "-":
+            yield from listed(sys.stdin.buffer)
+        else:
             yield item
-            continue
-        for line in sys.stdin:
-            if line.strip():
-                yield line.rstrip("\r\n")
 
 
 def _json(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
-    # Written as it comes, so that a long list needs no memory and still is one document.
-    separator = "["
-    for answer in answers:
-        out.write(separator + "\n" + _indented(answer.as_dict()))
-        separator = ","
-    out.write("[]\n" if separator == "[" else "\n]\n")
+    # Written as it comes, so that a long list needs no memory and still is one document. Each entry ends its line, so
+    # that on a terminal a message lands between two entries; and whatever ends the command, the list is closed.
+    out.write("[\n")
+    separator = "  "
+    try:
+        for answer in answers:
+            out.write(separator + _indented(answer.as_dict()) + "\n")
+            separator = ", "
+    finally:
+        out.write("]\n")
 
 
 def _indented(entry: dict[str, Any]) -> str:
-    return "  " + json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
+    return json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
 
 
 def _jsonl(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:

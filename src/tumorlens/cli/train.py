@@ -5,22 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import add_columns, add_settings, settings_of
+from tumorlens.cli.options import DATA, add_columns, add_settings, settings_of
 from tumorlens.cli.show import reporter
+from tumorlens.config import TrainSettings
 from tumorlens.errors import UsageError
+
+_EXAMPLES = """examples:
+  tumorlens train brain_tumors/ --out first
+  tumorlens train phantom:600 --model plain --epochs 20 --set augment.enabled=false"""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
-    command.add_argument("data", nargs="*", metavar="DATA", help="one or more data sets; see docs/reference/data.md")
+    command.add_argument("data", nargs="*", metavar="DATA", help=f"one or more of: {DATA}")
     command.add_argument("--resume", metavar="RUN", help="continue a stopped or killed run")
     command.add_argument("--out", metavar="DIR", help="run folder (default: runs/<time>-<name>)")
     command.add_argument("--name", metavar="NAME", help="of the run and its model")
     command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
-    command.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    epochs = f"passes over the images (default: {TrainSettings().epochs})"
+    command.add_argument("--epochs", type=int, metavar="N", help=epochs)
     command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
     add_settings(command)
     add_columns(command)
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = f"{_EXAMPLES}\n\n{command.epilog}"
 
 
 def run(arguments: argparse.Namespace) -> int:

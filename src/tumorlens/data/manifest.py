@@ -56,11 +56,13 @@ class Skipped:
         path: the file or member.
         code: an :class:`~tumorlens.errors.InputError` code, or ``unlabelled``, ``small_mask``, …
         reason: one sentence.
+        hint: what to do about it; may be empty.
     """
 
     path: str
     code: str
     reason: str
+    hint: str = ""
 
 
 COLUMNS = ("id", "path", "frame", "label", "patient", "group", "source", "split", "fold", "mask")
@@ -176,4 +178,4 @@ def join(manifests: Sequence[Manifest]) -> Manifest:
 
 def skip(path: str, error: InputError) -> Skipped:
     """A :class:`Skipped` made from the error that opening ``path`` raised."""
-    return Skipped(path, error.code, error.message)
+    return Skipped(path, error.code, error.message, error.hint)

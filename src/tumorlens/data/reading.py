@@ -77,7 +77,7 @@ def _read_one(
 
         return read_phantom(spec.path, progress=progress)
     if not os.path.exists(spec.path):
-        raise _not_found(spec)
+        raise not_found(spec)
     if spec.kind == "mask":
         from tumorlens.data.masked import read_masked
 
@@ -128,7 +128,8 @@ def _check_columns(specs: Sequence[Spec], *names: str) -> None:
         )
 
 
-def _not_found(spec: Spec) -> DataError:
+def not_found(spec: Spec) -> DataError:
+    """A path that does not exist, with the closest one that does."""
     folder, name = os.path.split(spec.path.rstrip("/\\"))
     try:
         close = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)

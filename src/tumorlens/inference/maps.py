@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
+
+_SMALLEST, _STRIP, _FONT = 256, 28, cv2.FONT_HERSHEY_SIMPLEX
 
 
 def normalise(activation: np.ndarray, size: int) -> np.ndarray:
@@ -61,3 +64,21 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     alpha = (0.65 * strength)[..., np.newaxis]
     grey = np.repeat(image[..., np.newaxis].astype(np.float32), 3, axis=2)
     return np.asarray(np.clip(grey * (1 - alpha) + colour * alpha, 0, 255), np.uint8)
+
+
+def captioned(image: np.ndarray, strength: np.ndarray, caption: str) -> np.ndarray:
+    """The overlay large enough to look at, with a line of text below it, as 8-bit BGR (H, W, 3).
+
+    Args:
+        image: uint8 (S, S).
+        strength: float32 (S, S) in [0, 1].
+        caption: one line; OpenCV draws ASCII only.
+    """
+    side = len(image) * math.ceil(_SMALLEST / len(image))
+    large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+    picture = overlay(large, np.clip(cv2.resize(strength, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1))
+    text = caption.encode("ascii", "replace").decode()
+    width = cv2.getTextSize(text, _FONT, 1.0, 1)[0][0]
+    strip = np.zeros((_STRIP, side, 3), np.uint8)
+    cv2.putText(strip, text, (6, 19), _FONT, min(0.5, (side - 12) / width), (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([picture, strip])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from itertools import islice
 import numpy as np
 
 from tumorlens.bundle import Bundle
+from tumorlens.errors import ModelError
 from tumorlens.inference.engine import Engine
 from tumorlens.inference.result import Prediction
 from tumorlens.io.slice import Slice
@@ -42,6 +44,9 @@ class Predictor:
     Args:
         bundle: from :func:`tumorlens.bundle.load`.
         threads: for one call of the network; 0 lets the runtime choose.
+
+    Raises:
+        ModelError: when the network cannot be run, or is not the one that ``bundle.json`` describes.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
@@ -49,6 +54,8 @@ class Predictor:
         self.labels = bundle.info.labels
         self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
         self._engine = Engine(bundle.model, threads)
+        self._temperature = _temperature(bundle)
+        self._check()
 
     def run(self, images: np.ndarray | Stack, progress: Callable[[int, int], None] | None = None) -> Outputs:
         """The network's outputs for standardised images, uint8 (N, S, S)."""
@@ -96,6 +103,8 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     image=images[index],
+                    series=item.series,
+                    position=item.position,
                 )
             )
         return answers
@@ -111,9 +120,39 @@ class Predictor:
             result["cam"] = (both["cam"][:count] + both["cam"][count:, :, ::-1]) / 2
         return result
 
+    def _check(self) -> None:
+        """Compare ``bundle.json`` with what the network does with one black image."""
+        info = self.bundle.info
+        missing = {"logits", "embedding", *info.outputs} - set(self._engine.outputs)
+        if missing:
+            raise _mismatch(self.bundle, f"the network has no output {sorted(missing)[0]!r}")
+        try:
+            found = self._engine.run(np.zeros((1, info.recipe.size, info.recipe.size, 1), np.float32))
+        except Exception as error:
+            # ONNX Runtime has no error of its own for an input of another size.
+            reason = f"the network takes no images of {info.recipe.size} × {info.recipe.size} pixels"
+            raise _mismatch(self.bundle, reason) from error
+        if found["logits"].shape != (1, len(self.labels)):
+            reason = f"the network knows {found['logits'].shape[-1]} classes, bundle.json {len(self.labels)}"
+            raise _mismatch(self.bundle, reason)
+
     def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        temperature = float((self.bundle.info.calibration or {}).get("temperature", 1.0))
-        scaled = logits.astype(np.float64) / temperature
+        scaled = logits.astype(np.float64) / self._temperature
         scaled -= scaled.max(axis=1, keepdims=True) if len(scaled) else 0
         odds = np.exp(scaled)
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def _temperature(bundle: Bundle) -> float:
+    found = (bundle.info.calibration or {}).get("temperature", 1.0)
+    if not isinstance(found, (int, float)) or not math.isfinite(found) or found <= 0:
+        raise _mismatch(bundle, f"its calibration temperature is {found!r}, expected a number above 0")
+    return float(found)
+
+
+def _mismatch(bundle: Bundle, reason: str) -> ModelError:
+    return ModelError(
+        f"the parts of {bundle.where} do not belong together: {reason}",
+        hint="copy or export the bundle again",
+        code="mismatch",
+    )

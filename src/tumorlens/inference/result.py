@@ -30,6 +30,8 @@ class Prediction:
         activation: float32 (h, w), activation of the predicted class at each position, in logits; None when the network
             has no map.
         image: uint8 (S, S), what the network saw.
+        series: what it is a slice of, or None; not part of the JSON.
+        position: where in that series it lies, or None; not part of the JSON.
     """
 
     id: str
@@ -46,6 +48,8 @@ class Prediction:
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
     activation: np.ndarray | None = field(default=None, repr=False)
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
+    series: str | None = field(default=None, repr=False)
+    position: float | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's entry for a slice."""
@@ -66,14 +70,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SeriesPrediction:
-    """The answer for a volume or multi-frame file: the mean of its slices' probabilities.
+    """The answer for a volume, a multi-frame file or a DICOM series: the mean of its slices' probabilities.
 
     Attributes:
-        path: the file.
-        slices: ids of the slices it stands on.
+        path: the file, or the folder of the first file of a DICOM series.
+        slices: ids of the slices it stands on, in the order in which they lie.
         predicted: the most probable class.
         probabilities: class → mean probability.
         model: ``{"name", "version", "sha256"}``.
+        uid: SeriesInstanceUID of a series of several files, else empty.
     """
 
     path: str
@@ -81,11 +86,12 @@ class SeriesPrediction:
     predicted: str
     probabilities: dict[str, float]
     model: dict[str, str]
+    uid: str = ""
 
     @property
     def id(self) -> str:
-        """The file's path."""
-        return self.path
+        """The file's path, or ``folder#uid``."""
+        return f"{self.path}#{self.uid}" if self.uid else self.path
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's entry for a series."""

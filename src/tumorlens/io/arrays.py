@@ -16,6 +16,7 @@ from tumorlens.io.guard import decoding
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import DEFAULT, Limits, too_large
 from tumorlens.io.raster import luminance
+from tumorlens.io.slice import Slice
 from tumorlens.io.volumes import Frames
 
 _MAX_VALUES = 10_000_000
@@ -44,7 +45,7 @@ def frames(content: Content, limits: Limits) -> Frames:
         images = _array(content, name, limits)
         if len(shape) == 2:
             return Frames((images,), single=True)
-        return Frames(_Grey(images))
+        return Frames(_Grey(images), unrelated=True)
 
 
 def image_arrays(content: Content, limits: Limits) -> list[str]:
@@ -62,6 +63,35 @@ def image_arrays(content: Content, limits: Limits) -> list[str]:
             code="not_an_image",
         )
     return names
+
+
+def from_array(array: np.ndarray, name: str) -> Slice:
+    """An array in memory as the slice that a file of the same pixels would be.
+
+    Args:
+        array: grey (H, W) or (H, W, 1), red-green-blue (H, W, 3) or with alpha (H, W, 4), of any numeric type.
+        name: what to call it.
+
+    Raises:
+        InputError: ``not_an_image`` for any other array.
+    """
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size or array.dtype.kind not in "biuf":
+        raise InputError(
+            f"found an array of shape {array.shape} and type {array.dtype}, expected numbers (H, W) or (H, W, 3)",
+            hint="pass one slice; for a volume pass a list of its slices",
+            code="not_an_image",
+        )
+    return Frames((luminance(array),), single=True).slice(name, None)
+
+
+def image_array_names(path: str, *, limits: Limits = DEFAULT) -> list[str]:
+    """Names of the arrays of an ``.npz`` file that hold images.
+
+    Raises:
+        InputError: when it is no ``.npz`` file, damaged, or holds no images.
+    """
+    return image_arrays(_npz(path, limits), limits)
 
 
 def array_names(path: str, *, limits: Limits = DEFAULT) -> list[str]:

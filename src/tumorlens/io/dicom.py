@@ -15,6 +15,7 @@ import numpy as np
 from tumorlens.errors import InputError
 from tumorlens.io import dicom_geometry as geometry
 from tumorlens.io.content import Content
+from tumorlens.io.dicom_kind import objection
 from tumorlens.io.guard import decoding, extra
 from tumorlens.io.header import corrupt
 from tumorlens.io.inspecting import Header
@@ -75,6 +76,7 @@ def frames(content: Content, limits: Limits) -> Frames:
             single=count is None,
             geometry=[geometry.about(dataset, i) for i in range(number)],
             scale=scale,
+            objection=objection(dataset, content.name),
         )
 
 

@@ -13,12 +13,15 @@ _OBLIQUE = 0.8
 
 
 def about(dataset: Any, frame: int) -> Geometry:
-    """Spacing, modality, plane and patient of one frame; what is missing or makes no sense is None."""
+    """What the header says of one frame; what is missing or makes no sense is None."""
+    orientation = _numbers(_find(dataset, frame, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
     return Geometry(
         spacing=_spacing(dataset, frame),
         modality=_word(dataset, "Modality"),
-        plane=plane(_numbers(_find(dataset, frame, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)),
+        plane=plane(orientation),
         patient=_word(dataset, "PatientID"),
+        series=_word(dataset, "SeriesInstanceUID"),
+        position=_position(dataset, frame, orientation),
     )
 
 
@@ -34,14 +37,27 @@ def plane(orientation: list[float] | None) -> str | None:
     """``axial``, ``coronal``, ``sagittal`` or ``oblique`` from ImageOrientationPatient (row and column cosines)."""
     if orientation is None:
         return None
-    a, b, c, d, e, f = orientation
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    normal = _normal(orientation)
     length = math.sqrt(sum(value * value for value in normal))
     if length < 1e-6:
         return None
     parts = [abs(value) / length for value in normal]
     largest = max(parts)
     return "oblique" if largest < _OBLIQUE else ("sagittal", "coronal", "axial")[parts.index(largest)]
+
+
+def _normal(orientation: list[float]) -> tuple[float, float, float]:
+    a, b, c, d, e, f = orientation
+    return b * f - c * e, c * d - a * f, a * e - b * d
+
+
+def _position(dataset: Any, frame: int, orientation: list[float] | None) -> float | None:
+    """How far along the slices' normal a frame lies, in mm; without that its number in the series."""
+    corner = _numbers(_find(dataset, frame, "PlanePositionSequence", "ImagePositionPatient"), 3)
+    if corner is not None and orientation is not None:
+        return sum(x * n for x, n in zip(corner, _normal(orientation), strict=True))
+    number = _numbers(dataset.get("InstanceNumber"), 1)
+    return number[0] if number else None
 
 
 def _spacing(dataset: Any, frame: int) -> tuple[float, float] | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tumorlens.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
@@ -19,6 +21,10 @@ class Slice:
         modality: DICOM modality (``MR``, ``CT``, …) or None when the file does not say.
         plane: ``axial``, ``coronal``, ``sagittal``, ``oblique`` or None.
         patient: the patient identifier the file carries, or None. Never written to logs.
+        series: what it is a slice of: the file of a volume, or a DICOM series; None for a picture of its own.
+        position: where in that series it lies, in any unit that orders it; None when the file does not say.
+        objection: why, by the file's own header, this is no MR image of a head; None when nothing there speaks against
+            it. Reading leaves the decision to who asked.
     """
 
     pixels: np.ndarray
@@ -28,6 +34,9 @@ class Slice:
     modality: str | None = None
     plane: str | None = None
     patient: str | None = None
+    series: str | None = None
+    position: float | None = None
+    objection: InputError | None = None
 
     @property
     def id(self) -> str:

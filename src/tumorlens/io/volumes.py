@@ -22,6 +22,8 @@ class Geometry:
     modality: str | None = None
     plane: str | None = None
     patient: str | None = None
+    series: str | None = None
+    position: float | None = None
 
 
 class Pages(Protocol):
@@ -41,12 +43,16 @@ class Frames:
         single: the file is one image, not a series (its frame number is None).
         geometry: one for all frames, or one per frame.
         scale: (slope, intercept) to apply to the stored values: one for all frames, or one per frame; None for none.
+        unrelated: the frames are pictures of their own, not slices of one volume.
+        objection: see :class:`~tumorlens.io.slice.Slice`.
     """
 
     pixels: Pages
     single: bool = False
     geometry: Sequence[Geometry] = (Geometry(),)
     scale: Sequence[tuple[float, float]] | None = None
+    unrelated: bool = False
+    objection: InputError | None = None
 
     @property
     def nbytes(self) -> int:
@@ -72,7 +78,18 @@ class Frames:
         if (stored.dtype.kind == "f" or self.scale is not None) and not np.isfinite(pixels).all():
             pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
         about = self.geometry[index if len(self.geometry) > 1 else 0]
-        return Slice(pixels, name, frame, about.spacing, about.modality, about.plane, about.patient)
+        return Slice(
+            pixels,
+            name,
+            frame,
+            about.spacing,
+            about.modality,
+            about.plane,
+            about.patient,
+            series=about.series if self.single else None if self.unrelated else name,
+            position=about.position,
+            objection=self.objection,
+        )
 
     def index(self, name: str, frame: int | None) -> int:
         """Position of a frame in :attr:`pixels`."""

@@ -21,6 +21,28 @@ def names() -> dict[str, str]:
     return {name.lower(): name for name in sorted(found)}
 
 
+def check(settings: ModelSettings) -> tuple[str, str]:
+    """The backbone's name in lower case and in ``keras.applications``.
+
+    Raises:
+        ConfigError: for an unknown name or a weights file that is not there.
+    """
+    known = names()
+    key = re.sub(r"[^a-z0-9]", "", settings.name.lower())
+    if key not in known:
+        close = difflib.get_close_matches(key, ["compact", "plain", *known], n=3)
+        raise ConfigError(
+            f"unknown model {settings.name!r}",
+            hint=f"did you mean {' or '.join(close)}?" if close else "use compact, plain or a keras.applications name",
+        )
+    if settings.weights not in ("imagenet", "none") and not Path(settings.weights).is_file():
+        raise ConfigError(
+            f"no weights file {settings.weights}",
+            hint="model.weights is imagenet, none, or a file made by save_weights",
+        )
+    return key, known[key]
+
+
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
     """A Keras model from float32 (N, size, size, 1) in [0, 1] to logits, probabilities, embedding and map.
 
@@ -31,19 +53,12 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
         EnvironmentFailure: when ImageNet weights are asked for and cannot be downloaded.
     """
     keras = import_keras()
-    known = names()
-    key = re.sub(r"[^a-z0-9]", "", settings.name.lower())
-    if key not in known:
-        close = difflib.get_close_matches(key, ["compact", "plain", *known], n=3)
-        raise ConfigError(
-            f"unknown model {settings.name!r}",
-            hint=f"did you mean {' or '.join(close)}?" if close else "use compact, plain or a keras.applications name",
-        )
+    key, name = check(settings)
     image = keras.Input((size, size, 1), name="image")
     grey = keras.layers.Rescaling(255.0, name="to_255")(image)
     colour = keras.layers.Concatenate(name="to_rgb")([grey, grey, grey])
-    make = getattr(keras.applications, known[key])
-    backbone = _make(make, known[key], settings.weights, size)
+    make = getattr(keras.applications, name)
+    backbone = _make(make, name, settings.weights, size)
     ready = _input_range(make, backbone, colour)
     return assemble(image, pooled_head(backbone(ready), classes, settings.dropout), key)
 
@@ -63,10 +78,6 @@ def _make(make: Any, name: str, weights: str, size: int) -> Any:
                 "--set model.weights=FILE, or train from scratch with --set model.weights=none",
                 code="no_weights",
             ) from error
-    if not Path(weights).is_file():
-        raise ConfigError(
-            f"no weights file {weights}", hint="model.weights is imagenet, none, or a file made by save_weights"
-        )
     network = make(weights=None, **options)
     try:
         network.load_weights(weights)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from typing import Any
 
 import numpy as np
 
 from tumorlens.errors import EnvironmentFailure, MissingExtraError
+
+_NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 def import_keras() -> Any:
@@ -18,15 +21,44 @@ def import_keras() -> Any:
     Raises:
         MissingExtraError: when Keras or its backend is not installed.
     """
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    _check_installed()
     # TensorFlow greets on stderr with what it was compiled for; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for package in ("keras", backend):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "train")
     import keras
 
     return keras
+
+
+def not_loaded() -> str:
+    """The backend that the next import of Keras will start, which takes seconds; empty when it has been."""
+    return "" if "keras" in sys.modules else _NAMES.get(_backend(), _backend())
+
+
+def check(device: str) -> None:
+    """Refuse at once a device that does not exist. Keras is imported only when a GPU is asked for by name.
+
+    Raises:
+        MissingExtraError: when Keras or its backend is not installed.
+        EnvironmentFailure: when there is no such device.
+    """
+    _check_installed()
+    if not device.startswith("gpu"):
+        return
+    keras = import_keras()
+    if keras.backend.backend() == "tensorflow":
+        _tensorflow_gpus(device)
+    else:
+        _other_device(keras, device)
+
+
+def _check_installed() -> None:
+    for package in ("keras", _backend()):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "train")
+
+
+def _backend() -> str:
+    return os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
 def prepare(device: str, precision: str, deterministic: bool, seed: int) -> str:
@@ -74,17 +106,7 @@ def faster_precision() -> str:
 def _tensorflow_device(device: str, deterministic: bool) -> str:
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    kind, _, number = device.partition(":")
-    if kind == "gpu":
-        chosen = int(number or 0)
-        if chosen >= len(gpus):
-            raise _no_device(device, len(gpus))
-        gpus = [gpus[chosen]]
-    elif kind == "cpu":
-        gpus = []
-    elif kind != "auto":
-        raise _no_device(device, len(gpus))
+    gpus = _tensorflow_gpus(device)
     try:
         tf.config.set_visible_devices(gpus, "GPU")
     except RuntimeError:
@@ -95,6 +117,19 @@ def _tensorflow_device(device: str, deterministic: bool) -> str:
         # this switch would only slow them down; see docs/experiments.md.
         tf.config.experimental.enable_op_determinism()
     return "gpu" if gpus else "cpu"
+
+
+def _tensorflow_gpus(device: str) -> list[Any]:
+    """The GPUs to use; none for the CPU."""
+    import tensorflow as tf
+
+    gpus: list[Any] = tf.config.list_physical_devices("GPU")
+    kind, _, number = device.partition(":")
+    if kind == "gpu" and (number or "0").isdecimal() and int(number or 0) < len(gpus):
+        return [gpus[int(number or 0)]]
+    if kind not in ("auto", "cpu"):
+        raise _no_device(device, len(gpus))
+    return gpus if kind == "auto" else []
 
 
 def _other_device(keras: Any, device: str) -> str:

@@ -11,6 +11,16 @@ from tumorlens.models import backbone, compact, plain
 _OWN: dict[str, Callable[[ModelSettings, int, int], Any]] = {"compact": compact.build, "plain": plain.build}
 
 
+def check(settings: ModelSettings) -> None:
+    """Refuse at once what :func:`build` would refuse. Keras is imported only for a backbone.
+
+    Raises:
+        ConfigError: for a name that is neither ours nor a ``keras.applications`` backbone, or no such weights file.
+    """
+    if settings.name not in _OWN:
+        backbone.check(settings)
+
+
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
     """The Keras model that the settings name.
 

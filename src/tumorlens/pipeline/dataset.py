@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tumorlens import data
+from tumorlens import config, data
 from tumorlens.config import DataSettings, Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, Skipped
@@ -42,13 +43,13 @@ def read(source: Data, *, settings: DataSettings | None = None, reporter: Report
         )
 
 
-def split(source: Data, *, folds: int = 0, settings: Settings | None = None) -> Manifest:
+def split(source: Data, *, folds: int = 0, settings: Settings | Mapping[str, Any] | None = None) -> Manifest:
     """A data set divided so that no group crosses: into ``folds`` folds, or train, validation and test.
 
     Raises:
         DataError: when the groups cannot be divided as asked.
     """
-    chosen = settings or Settings()
+    chosen = config.as_settings(settings)
     manifest = labelled(read(source, settings=chosen.data))
     return (
         splitting.folds(manifest, folds, chosen.seed) if folds else splitting.split(manifest, chosen.data, chosen.seed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tumorlens import bundle
+from tumorlens import bundle, config
 from tumorlens.config import Settings
 from tumorlens.errors import DataError
 from tumorlens.inference import Predictor
@@ -21,7 +22,7 @@ def evaluate(
     data: Data,
     *,
     out: str | os.PathLike[str] | None = None,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Every metric of a model on labelled data; the contract's ``evaluate --json`` document.
@@ -39,8 +40,10 @@ def evaluate(
         ModelError: when there is no such model.
         DataError: when the data cannot be used, or has classes that the model does not know.
     """
-    chosen, tell = settings or Settings(), reporter or Reporter()
+    chosen, tell = config.as_settings(settings), reporter or Reporter()
     predictor = Predictor(bundle.load(model))
+    if caution := predictor.bundle.info.caution:
+        tell.warn(caution)
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     if chosen.data.test_fold:
         manifest = manifest.where(lambda row: row.fold == chosen.data.test_fold)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tumorlens import __version__, bundle, config
-from tumorlens.bundle import BundleInfo
+from tumorlens.bundle import Bundle, BundleInfo
+from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
-from tumorlens.errors import DataError, MissingExtraError
+from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
-from tumorlens.io.atomic import write_json
+from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import pictures, runs
+from tumorlens.pipeline.public import (
+    public_metrics,
+    public_predictions,
+    public_provenance,
+    public_settings,
+    public_sources,
+)
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of
 from tumorlens.preprocess.cache import Standardised
@@ -72,34 +79,22 @@ def finish(
         data={
             "fingerprint": start.fingerprint,
             "counts": _counts(ready),
-            "sources": _sources(ready),
-            **_provenance(start),
+            "sources": public_sources(_sources(ready), start.provenance),
+            "provenance": public_provenance(start.provenance),
         },
         training=_training(settings, model, progress, device),
         parity=parity,
         versions=start.versions,
     )
-    # A first bundle without scores, so that the scores are made by the very thing that is deployed.
-    first = bundle.write_bundle(folder / "bundle", info, {"model.onnx": onnx})
-    predictor = Predictor(bundle.load(folder / "bundle"))
+    # The scores are made by the very bytes that are deployed.
+    predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
     with tell.progress("evaluating") as update:
         outputs = predictor.run(images, update)
     table = table_of(manifest, encoding.names, outputs)
     table.write_csv(folder / "predictions.csv")
 
-    metrics = _metrics(settings, ready, table, first, start)
+    metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
     write_json(folder / "metrics.json", metrics)
-    card = model_card(metrics, config.to_toml(settings))
-    bundle.write_bundle(
-        folder / "bundle",
-        info,
-        {
-            "model.onnx": onnx,
-            "metrics.json": (folder / "metrics.json").read_bytes(),
-            "predictions.csv": _anonymous(table, ready, held_out).to_csv().encode(),
-            "MODEL_CARD.md": card.encode(),
-        },
-    )
     try:
         pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
         from tumorlens.report.html import render_report
@@ -108,21 +103,28 @@ def finish(
     except MissingExtraError as error:
         tell.warn(f"no report: {error.message}; {error.hint}")
         report = None
+    public = public_metrics(metrics, start.provenance)
+    travelling = public_predictions(table, ready, held_out, start.provenance)
+    # Last, so that a run with a bundle is a run that has finished.
+    bundle.write_bundle(
+        folder / "bundle",
+        info,
+        {
+            "model.onnx": onnx,
+            "metrics.json": json_bytes(public),
+            "predictions.csv": travelling.to_csv().encode(),
+            "MODEL_CARD.md": model_card(public, config.to_toml(public_settings(settings))).encode(),
+        },
+    )
     import_keras().backend.clear_session()
     return metrics, report
 
 
 def _metrics(
-    settings: Settings, ready: Standardised, table: PredictionTable, info: BundleInfo, start: runs.Start
+    settings: Settings, ready: Standardised, table: PredictionTable, info: BundleInfo, network: str, start: runs.Start
 ) -> dict[str, Any]:
     leaks = splitting.leaked(ready.manifest)
     tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed)
-    if not tested["n"]:
-        raise DataError(
-            "every test slice has a copy or a patient in training, so there is no honest test score",
-            hint="leave out the data's own test folder and let tumorlens split by patient",
-            code="all_leaked",
-        )
     unit = tested["unit"]
     return {
         "schema": 1,
@@ -144,7 +146,7 @@ def _metrics(
             "fingerprint": start.fingerprint,
         },
         "parity": info.parity,
-        "model": {"name": info.name, "version": info.version, "sha256": info.files["model.onnx"]},
+        "model": {"name": info.name, "version": info.version, "sha256": network},
         "versions": {**start.versions, "tumorlens": __version__},
     }
 
@@ -173,37 +175,3 @@ def _counts(ready: Standardised) -> dict[str, dict[str, int]]:
 
 def _sources(ready: Standardised) -> list[str]:
     return sorted({row.source for row in ready.manifest})
-
-
-def _provenance(start: runs.Start) -> dict[str, Any]:
-    return {"provenance": start.provenance} if start.provenance else {}
-
-
-def _anonymous(table: PredictionTable, ready: Standardised, held_out: list[int]) -> PredictionTable:
-    """The predictions for the bundle: slices named by their content, patients and groups by number.
-
-    A content hash lets whoever has the images check the claims; a file name or patient identifier would travel with the
-    model to people who should not have it.
-    """
-    hashes = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
-    # Numbers follow the order of the hashes, which tells nothing about the order of the identifiers.
-    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], table.splits[i]))
-    seen: Counter[str] = Counter()
-    patients, groups = {"": ""}, {"": ""}
-    names = []
-    for i in order:
-        seen[hashes[i]] += 1
-        names.append(hashes[i] if seen[hashes[i]] == 1 else f"{hashes[i]}-{seen[hashes[i]]}")
-        patients.setdefault(table.patients[i], f"p{len(patients):04d}")
-        groups.setdefault(table.groups[i], f"g{len(groups):04d}")
-    return PredictionTable.build(
-        table.names,
-        names,
-        [table.labels[i] for i in order],
-        table.probabilities[order],
-        patients=[patients[table.patients[i]] for i in order],
-        groups=[groups[table.groups[i]] for i in order],
-        sources=[table.sources[i] for i in order],
-        splits=[table.splits[i] for i in order],
-        folds=[table.folds[i] for i in order],
-    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,15 +15,20 @@ from typing import cast
 import cv2
 import numpy as np
 
-from tumorlens import bundle, data, io
+from tumorlens import bundle, io
+from tumorlens.data.inputs import read_inputs
 from tumorlens.errors import DataError, InputError, MissingExtraError, TumorLensError, UsageError
-from tumorlens.inference import Failure, Prediction, Predictor, SeriesPrediction, maps
+from tumorlens.inference import Failure, Prediction, Predictor, maps
 from tumorlens.inference.result import Answer
-from tumorlens.io.atomic import write_bytes
+from tumorlens.inference.series import SeriesSum
+from tumorlens.io.arrays import from_array
+from tumorlens.io.atomic import write_bytes, writing
 from tumorlens.io.slice import Slice
+from tumorlens.pipeline.reporter import Reporter
 
 Input = str | os.PathLike[str] | bytes | np.ndarray | Slice
-_FILES_AHEAD = 32
+# Files, or slices of a volume, that are in memory at once.
+_AHEAD = 32
 
 
 class Model:
@@ -29,12 +36,20 @@ class Model:
 
     Args:
         predictor: from a bundle.
+
+    Attributes:
+        info: ``bundle.json`` as a :class:`~tumorlens.bundle.BundleInfo`.
+        labels: class names, in the order of the logits.
+        predictor: the one behind it, for standardised images.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.info = predictor.bundle.info
         self.labels = predictor.labels
+
+    def __repr__(self) -> str:
+        return f"<Model {self.info.name} {self.info.version}: {', '.join(self.labels)}>"
 
     def predict(self, source: Input | Sequence[Input]) -> Prediction | list[Answer]:
         """The answer for a slice, or the answers for several.
@@ -48,90 +63,111 @@ class Model:
 
         Raises:
             InputError: when a single input cannot be used; in a list that becomes a ``Failure``.
+            UsageError: likewise for what is no input at all.
         """
         if not isinstance(source, (list, tuple)):
-            slices = _slices(cast(Input, source), "array")
-            answers: list[Answer] = list(self._answer(slices))
+            answers = self._answer(_slices(cast(Input, source), "array"))
             first = answers[0]
             return first if len(answers) == 1 and isinstance(first, Prediction) else answers
         several: list[Answer] = []
         for number, item in enumerate(source):
             try:
                 several += self._answer(_slices(item, f"array{number}"))
-            except InputError as error:
+            except TumorLensError as error:
                 several.append(
                     Failure(os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"input {number}", error)
                 )
         return several
 
     def predict_paths(
-        self, inputs: Iterable[str], *, map_folder: str | os.PathLike[str] | None = None
+        self,
+        inputs: Iterable[str],
+        *,
+        map_folder: str | os.PathLike[str] | None = None,
+        reporter: Reporter | None = None,
     ) -> Iterator[Answer]:
         """Answers for files, folders, archives and volumes, one after another, in constant memory.
 
         Args:
             inputs: as named by the user.
             map_folder: where to write the activation maps as PNG, or None.
+            reporter: told what was passed over.
+
+        Raises:
+            EnvironmentFailure: when the maps cannot be written.
         """
+        folder = None if map_folder is None else Path(map_folder)
+        if folder is not None:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        # A DICOM series is a file per slice, and its files may be named one by one.
+        scans: dict[str, SeriesSum] = {}
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             for named in inputs:
-                yield from self._predict_input(named, pool, map_folder)
+                for answer in self._predict_input(named, pool, folder, reporter or Reporter()):
+                    yield answer
+                    if isinstance(answer, Prediction) and answer.frame is None and answer.series:
+                        scans.setdefault(answer.series, SeriesSum(answer)).add(answer)
+        yield from (scan.answer() for scan in scans.values() if len(scan) > 1)
 
     def _predict_input(
-        self, named: str, pool: ThreadPoolExecutor, map_folder: str | os.PathLike[str] | None
+        self, named: str, pool: ThreadPoolExecutor, map_folder: Path | None, tell: Reporter
     ) -> Iterator[Answer]:
         try:
-            manifest = data.read(named)
+            manifest = read_inputs(named)
         except (DataError, InputError, UsageError) as error:
             yield Failure(named, error)
             return
+        for note in manifest.notes:
+            tell.note(note)
         for skipped in manifest.skipped:
-            yield Failure(skipped.path, InputError(skipped.reason, code=skipped.code))
-        files = iter(
-            [(path, [row.frame for row in rows]) for path, rows in groupby(manifest, key=lambda row: row.path)]
-        )
-        while chunk := list(islice(files, _FILES_AHEAD)):
-            ready = list(pool.map(lambda file: _read(*file), chunk))
-            # Single slices of many files share batches; a volume is a batch of its own.
-            for many, members in groupby(ready, key=lambda item: isinstance(item, list) and len(item) > 1):
-                if many:
-                    for item in members:
-                        yield from self._answer(item, map_folder)  # type: ignore[arg-type]
-                    continue
-                batch = list(members)
-                good = iter(self._answer_slices([item[0] for item in batch if isinstance(item, list)], map_folder))
-                for item in batch:
+            yield Failure(skipped.path, InputError(skipped.reason, hint=skipped.hint, code=skipped.code))
+        files = ((path, [row.frame for row in rows]) for path, rows in groupby(manifest, key=lambda row: row.path))
+        # Single slices of many files share batches; a volume is read on its own, some slices at a time.
+        for many, members in groupby(files, key=lambda file: len(file[1]) > 1):
+            if many:
+                for path, frames in members:
+                    yield from self._predict_frames(path, frames, map_folder)
+                continue
+            while chunk := list(islice(members, _AHEAD)):
+                ready = list(pool.map(lambda file: _read(file[0], file[1][0]), chunk))
+                good = iter(self._answer_slices([item for item in ready if isinstance(item, Slice)], map_folder))
+                for item in ready:
                     yield item if isinstance(item, Failure) else next(good)
 
-    def _answer(self, slices: Sequence[Slice], map_folder: str | os.PathLike[str] | None = None) -> list[Answer]:
-        answers: list[Answer] = list(self._answer_slices(slices, map_folder))
-        if len(slices) > 1:
-            single = [answer for answer in answers if isinstance(answer, Prediction)]
-            mean = {name: float(np.mean([answer.probabilities[name] for answer in single])) for name in self.labels}
-            best = max(mean, key=lambda name: mean[name])
-            answers.append(
-                SeriesPrediction(
-                    slices[0].path, tuple(answer.id for answer in single), best, mean, self.predictor.identity
-                )
-            )
-        return answers
+    def _predict_frames(self, path: str, frames: Sequence[int | None], map_folder: Path | None) -> Iterator[Answer]:
+        whole: SeriesSum | None = None
+        for start in range(0, len(frames), _AHEAD):
+            try:
+                slices = [_accepted(io.read_slice(path, frame)) for frame in frames[start : start + _AHEAD]]
+            except (InputError, MissingExtraError) as error:
+                yield Failure(path, error)
+                return
+            for answer in self._answer_slices(slices, map_folder):
+                yield answer
+                if answer.series:
+                    whole = whole or SeriesSum(answer)
+                    whole.add(answer)
+        if whole:
+            yield whole.answer()
 
-    def _answer_slices(
-        self, slices: Iterable[Slice], map_folder: str | os.PathLike[str] | None
-    ) -> Iterator[Prediction]:
+    def _answer(self, slices: Sequence[Slice]) -> list[Answer]:
+        answers = list(self._answer_slices(slices, None))
+        if len(answers) < 2 or not answers[0].series:
+            return [*answers]
+        whole = SeriesSum(answers[0])
+        for answer in answers:
+            whole.add(answer)
+        return [*answers, whole.answer()]
+
+    def _answer_slices(self, slices: Iterable[Slice], map_folder: Path | None) -> Iterator[Prediction]:
         for answer in self.predictor.predict_slices(slices):
-            yield answer if map_folder is None else replace(answer, map=self._write_map(answer, Path(map_folder)))
+            yield answer if map_folder is None else replace(answer, map=self._write_map(answer, map_folder))
 
     def _write_map(self, answer: Prediction, folder: Path) -> str:
-        strength = self.map(answer)
-        picture = maps.overlay(answer.image, strength)
-        stem = Path(answer.path.rpartition("!")[2]).name.partition(".")[0] or "slice"
-        name = stem if answer.frame is None else f"{stem}-{answer.frame:04d}"
-        path = folder / f"{name}.png"
-        number = 1
-        while path.exists():
-            number += 1
-            path = folder / f"{name}-{number}.png"
+        name = str(answer.predicted)
+        picture = maps.captioned(answer.image, self.map(answer), f"{name} {answer.probabilities[name]:.1%}")
+        path = folder / f"{_file_name(answer.id)}.png"
         write_bytes(path, cv2.imencode(".png", picture)[1].tobytes())
         return str(path)
 
@@ -156,39 +192,41 @@ def load(model: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Mo
     return Model(Predictor(bundle.load(model), threads))
 
 
-def _read(path: str, frames: list[int | None]) -> list[Slice] | Failure:
+def _read(path: str, frame: int | None) -> Slice | Failure:
     try:
-        return [io.read_slice(path, frame) for frame in frames]
+        return _accepted(io.read_slice(path, frame))
     except (InputError, MissingExtraError) as error:
         return Failure(path, error)
 
 
 def _slices(item: Input, name: str) -> list[Slice]:
     if isinstance(item, Slice):
-        return [item]
-    if isinstance(item, bytes):
-        return io.read_bytes(item)
-    if isinstance(item, np.ndarray):
-        return [Slice(_grey(item), name)]
-    if isinstance(item, (str, os.PathLike)):
-        return io.read(os.fspath(item))
-    raise UsageError(
-        f"cannot predict from a {type(item).__name__}", hint="pass a path, bytes, an array, a Slice, or a list of these"
-    )
-
-
-def _grey(array: np.ndarray) -> np.ndarray:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim == 3 and array.shape[2] == 3:
-        array = array.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
-        raise InputError(
-            f"found an array of shape {array.shape} and type {array.dtype}, expected numbers (H, W) or (H, W, 3)",
-            hint="pass one slice; for a volume pass a list of its slices",
-            code="not_an_image",
+        found = [item]
+    elif isinstance(item, bytes):
+        found = io.read_bytes(item)
+    elif isinstance(item, np.ndarray):
+        found = [from_array(item, name)]
+    elif isinstance(item, (str, os.PathLike)):
+        found = io.read(os.fspath(item))
+    else:
+        raise UsageError(
+            f"cannot predict from a {type(item).__name__}",
+            hint="pass a path, bytes, an array, a Slice, or a list of these",
         )
-    return array.astype(np.float32)
+    return [_accepted(each) for each in found]
+
+
+def _accepted(item: Slice) -> Slice:
+    """The slice, unless its file says itself that it is no MR image of a head."""
+    if item.objection is not None:
+        raise item.objection.with_traceback(None)
+    return item
+
+
+def _file_name(slice_id: str) -> str:
+    """A file name for a slice: its end can be read, and no two slices share one."""
+    readable = re.sub(r"[^\w.#-]+", "_", slice_id, flags=re.ASCII)[-80:].strip("._")
+    return f"{readable}-{hashlib.sha256(slice_id.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 __all__ = ["Model", "TumorLensError", "load"]

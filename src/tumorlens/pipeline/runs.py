@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +22,7 @@ from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.errors import UsageError
 from tumorlens.io.atomic import write_json, write_text, writing
+from tumorlens.pipeline.locking import LOCK, held
 
 _SHOWN = (
     "tumorlens",
@@ -31,6 +35,8 @@ _SHOWN = (
     "numpy",
     "opencv-python-headless",
 )
+# What there may be before config.toml, which marks the run as begun.
+_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "manifest.csv", "run.json"})
 
 
 @dataclass(frozen=True)
@@ -56,29 +62,51 @@ class Start:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def new_folder(out: str | os.PathLike[str] | None, name: str) -> Path:
-    """Make the folder of a new run.
+@contextmanager
+def new_folder(out: str | os.PathLike[str] | None, name: str) -> Iterator[Path]:
+    """Make the folder of a new run; inside, it is this process's alone.
 
     Raises:
-        UsageError: when ``out`` already holds something.
+        UsageError: when ``out`` already holds something, or another run has it.
         EnvironmentFailure: when it cannot be made.
     """
-    if out is not None:
-        folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(
-                f"{folder} already exists and is not empty",
-                hint=f"choose another --out, or continue that run with: tumorlens train --resume {folder}",
-            )
+    if out is None:
+        folder = _numbered(Path("runs") / f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}")
     else:
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder, number = Path("runs") / f"{stamp}-{name}", 1
-        while folder.exists():
-            number += 1
-            folder = Path("runs") / f"{stamp}-{name}-{number}"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        folder = Path(out)
+        _check_free(folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        _check_free(folder)  # between the first look and the lock another run may have begun and ended there
+        yield folder
+
+
+def _numbered(wanted: Path) -> Path:
+    """Make the folder ``wanted``, or ``wanted-2``, …: the first that nobody else makes at the same time."""
+    with writing(wanted):
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    raise AssertionError
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything but what a run that was killed before it began has left."""
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    ours = {name for name in names if name in _BEFORE_BEGINNING or (name.startswith(".") and name.endswith(".part"))}
+    if names and not (LOCK in names and ours == names):
+        begun = (folder / "config.toml").is_file()
+        raise UsageError(
+            f"{folder} already exists and is not empty",
+            hint="choose another --out"
+            + (f", or continue that run with: tumorlens train --resume {folder}" if begun else ""),
+        )
 
 
 def begin(folder: Path, settings: Settings, manifest: Manifest, start: Start) -> None:
@@ -88,20 +116,50 @@ def begin(folder: Path, settings: Settings, manifest: Manifest, start: Start) ->
     write_text(folder / "config.toml", config.to_toml(settings))
 
 
+def check_begun(folder: Path) -> None:
+    """Refuse what is not the folder of a run that has begun.
+
+    Raises:
+        UsageError: saying how to begin one.
+    """
+    if not (folder / "config.toml").is_file():
+        found = "does not exist" if not folder.exists() else "is not the folder of a run that has begun"
+        raise UsageError(f"{folder} {found}", hint=f"start the training again: tumorlens train DATA --out {folder}")
+    for name in ("run.json", "manifest.csv"):
+        if not (folder / name).is_file():
+            raise _not_whole(folder, f"{name} is missing")
+
+
 def reopen(folder: Path) -> tuple[Settings, Manifest, Start]:
     """What :func:`begin` wrote.
 
     Raises:
-        UsageError: when the folder is not that of a run that has begun.
+        UsageError: when the folder is not that of a run that has begun, or a file of it is missing or damaged.
     """
-    if not (folder / "config.toml").is_file():
-        found = "does not exist" if not folder.exists() else "is not the folder of a run that has begun"
-        raise UsageError(f"{folder} {found}", hint="start the training again: tumorlens train DATA")
+    check_begun(folder)
     settings = config.load(folder / "config.toml")
-    fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    fields["skipped"] = tuple(Skipped(**item) for item in fields["skipped"])
-    fields["notes"] = tuple(fields["notes"])
-    return settings, data.read(str(folder / "manifest.csv")), Start(**fields)
+    try:
+        fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        fields["skipped"] = tuple(Skipped(**item) for item in fields["skipped"])
+        fields["notes"] = tuple(fields["notes"])
+        start = Start(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_whole(folder, "run.json is damaged") from error
+    return settings, data.read(str(folder / "manifest.csv")), start
+
+
+def _not_whole(folder: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"{folder} cannot be continued: {reason}", hint="restore that file, or train again into another folder"
+    )
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """``metrics.json`` of a run that has finished, which is one with a bundle; None for any other."""
+    if not (folder / "bundle" / "bundle.json").is_file() or not (folder / "metrics.json").is_file():
+        return None
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
 
 
 def sweep(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tumorlens import config
 from tumorlens.audit import exact
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
@@ -20,7 +21,7 @@ from tumorlens.errors import DataError, Interrupted
 from tumorlens.io.atomic import write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import finishing, runs
+from tumorlens.pipeline import finishing, locking, runs
 from tumorlens.pipeline.dataset import Data, labelled, read, standardised
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
@@ -53,7 +54,7 @@ class Run:
 def train(
     data: Data,
     *,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     name: str | None = None,
     reporter: Reporter | None = None,
@@ -62,17 +63,21 @@ def train(
 
     Args:
         data: DATA, several to join, or a manifest.
-        settings: how; the defaults when None.
+        settings: how: settings, or nested dictionaries (``{"train": {"epochs": 3}}``); the defaults when None.
         out: the run folder; ``runs/<time>-<name>`` when None.
         name: of the run and its model; the network's name when None.
         reporter: told how it goes.
 
     Raises:
+        ConfigError: for settings, a model or a device that do not exist.
         DataError: when the data cannot be used (nothing in it, one class, a class left empty).
         EnvironmentFailure: when the machine refuses (disk full, no such device).
         Interrupted: after Ctrl-C; continue with :func:`resume`.
     """
-    chosen, tell = settings or Settings(), reporter or Reporter()
+    chosen, tell = config.as_settings(settings), reporter or Reporter()
+    # Whatever is wrong with the settings is said before an hour of decoding, not after.
+    keras_setup.check(chosen.train.device)
+    registry.check(chosen.model)
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)  # one class only is better said before decoding than after
     recipe = Recipe.from_settings(chosen.preprocess)
@@ -80,37 +85,53 @@ def train(
     keys = exact.picture_keys(ready)
     divided = splitting.split(exact.join_groups(ready.manifest, keys), chosen.data, chosen.seed)
     ready = Standardised(divided, ready.images, ready.digests)
+    _check_honest(divided)
+    _tell_start(tell)
     if chosen.train.precision == "auto":  # measured once; a resumed run keeps what was found
         keras_setup.prepare(chosen.train.device, "float32", chosen.train.deterministic, chosen.seed)
         found = keras_setup.faster_precision()
         tell.note(f"precision: {found} was measured faster")
         chosen = msgspec.structs.replace(chosen, train=msgspec.structs.replace(chosen.train, precision=found))
-    folder = runs.new_folder(out, name or chosen.model.name)
-    start = runs.Start(
-        name=name or chosen.model.name,
-        created=runs.now(),
-        fingerprint=runs.fingerprint(divided, ready.digests, recipe.key),
-        notes=(*divided.notes, *_coarse(manifest, divided, chosen)),
-        skipped=divided.skipped,
-        provenance=divided.provenance,
-        versions=runs.versions(),
-    )
-    write_json(folder / "audit.json", exact.audit(divided, keys))
-    runs.begin(folder, chosen, divided, start)
-    return _go_on(folder, chosen, ready, start, LogReporter(tell, folder / "log.txt"))
+    network = _network(chosen, ready)
+    with runs.new_folder(out, name or chosen.model.name) as folder:
+        start = runs.Start(
+            name=name or chosen.model.name,
+            created=runs.now(),
+            fingerprint=runs.fingerprint(divided, ready.digests, recipe.key),
+            notes=(*divided.notes, *_coarse(manifest, divided, chosen)),
+            skipped=divided.skipped,
+            provenance=divided.provenance,
+            versions=runs.versions(),
+        )
+        write_json(folder / "audit.json", exact.audit(divided, keys))
+        runs.begin(folder, chosen, divided, start)
+        return _go_on(folder, chosen, ready, network, start, LogReporter(tell, folder / "log.txt"))
 
 
 def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> Run:
     """Continue a run that was stopped or killed, to the same weights, bit for bit, as if it had not been (on a CPU).
 
+    A run that has finished is returned as it is.
+
     Raises:
-        UsageError: when ``run`` is not a run folder.
+        UsageError: when ``run`` is not a run folder, or is running.
         DataError: when the images are no longer those the run began with.
     """
-    folder = Path(run)
+    folder, tell = Path(run), reporter or Reporter()
+    metrics = runs.finished(folder)
+    if metrics is not None:
+        tell.note(f"{folder} has already finished; nothing was changed")
+        report = folder / "report.html"
+        return Run(folder, metrics, report if report.is_file() else None)
+    runs.check_begun(folder)
+    with locking.held(folder):
+        return _resume(folder, LogReporter(tell, folder / "log.txt"))
+
+
+def _resume(folder: Path, tell: Reporter) -> Run:
     settings, manifest, start = runs.reopen(folder)
+    keras_setup.check(settings.train.device)
     runs.sweep(folder)
-    tell = LogReporter(reporter or Reporter(), folder / "log.txt")
     tell.note(f"continuing {folder}")
     recipe = Recipe.from_settings(settings.preprocess)
     ready = standardised(manifest, recipe, tell)
@@ -120,25 +141,39 @@ def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> 
             hint="put them back, or start the training again",
             code="changed",
         )
-    return _go_on(folder, settings, ready, start, tell)
+    _tell_start(tell)
+    return _go_on(folder, settings, ready, _network(settings, ready), start, tell)
 
 
-def _go_on(folder: Path, settings: Settings, ready: Standardised, start: runs.Start, tell: Reporter) -> Run:
+def _tell_start(tell: Reporter) -> None:
+    if backend := keras_setup.not_loaded():
+        tell.note(f"starting {backend}")
+
+
+def _network(settings: Settings, ready: Standardised) -> tuple[Any, str]:
+    """The network with its initial weights, and the device it is on."""
+    encoding = LabelEncoding.fit(ready.manifest.labels)
+    train = settings.train
+    device = keras_setup.prepare(train.device, train.precision, train.deterministic, settings.seed)
+    return registry.build(settings.model, settings.preprocess.size, len(encoding.names)), device
+
+
+def _go_on(
+    folder: Path, settings: Settings, ready: Standardised, network: tuple[Any, str], start: runs.Start, tell: Reporter
+) -> Run:
     _tell_data(ready.manifest, tell, start)
     encoding = LabelEncoding.fit(ready.manifest.labels)
-    device = keras_setup.prepare(
-        settings.train.device, settings.train.precision, settings.train.deterministic, settings.seed
-    )
-    model = registry.build(settings.model, settings.preprocess.size, len(encoding.names))
+    model, device = network
     tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
     try:
-        progress = _fit(folder, settings, ready, encoding, model, tell)
+        try:
+            progress = _fit(folder, settings, ready, encoding, model, tell)
+        finally:
+            tell.trained()
+        return Run(folder, *finishing.finish(folder, settings, ready, encoding, model, progress, start, device, tell))
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: tumorlens train --resume {folder}") from None
-    finally:
-        tell.trained()
-    return Run(folder, *finishing.finish(folder, settings, ready, encoding, model, progress, start, device, tell))
 
 
 def _fit(
@@ -193,6 +228,17 @@ def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
     if leaks:
         tell.warn(
             f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out"
+        )
+
+
+def _check_honest(divided: Manifest) -> None:
+    """Refuse, before hours of training, a test set of which nothing would be left to score."""
+    leaks = splitting.leaked(divided)
+    if all(row.id in leaks for row in divided.split("test")):
+        raise DataError(
+            "every test slice has a copy or a patient in training, so there is no honest test score",
+            hint="leave out the data's own test folder and let tumorlens split by patient",
+            code="all_leaked",
         )
 
 

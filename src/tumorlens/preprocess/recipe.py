@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from tumorlens.config import PreprocessSettings
 
@@ -34,10 +35,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     kind: Literal["standard", "plain"] = "standard"
-    size: int = 128
-    margin: float = 0.02
-    low: float = 0.5
-    high: float = 99.5
+    size: Annotated[int, Meta(ge=8, le=4096)] = 128
+    margin: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
+    low: Annotated[float, Meta(ge=0, lt=50)] = 0.5
+    high: Annotated[float, Meta(gt=50, le=100)] = 99.5
     algorithm: int = ALGORITHM
 
     @classmethod

@@ -97,13 +97,15 @@ def _data(metrics: Mapping[str, Any]) -> str:
         for split, by_class in counts.items()
     ]
     notes = "".join(f"\n- Note: {markdown(note)}" for note in data.get("notes") or [])
+    skipped = data.get("skipped")  # a list in a run; in a bundle, which names no file, numbers by reason
+    left_out = sum(skipped.values()) if isinstance(skipped, Mapping) else None if skipped is None else len(skipped)
     parts = [
         _table(["Split", *(markdown(title(n)) for n in labels), "Slices", "Groups"], rows) if rows else "",
         _facts(
             {
                 "Sources": ", ".join(markdown(s) for s in data.get("sources") or []) or NOT_STATED,
                 "Unit that never crosses a split": _known(data.get("unit")),
-                "Files left out": count(len(data["skipped"])) if "skipped" in data else NOT_STATED,
+                "Files left out": NOT_STATED if left_out is None else count(left_out),
                 "Scanners, field strengths, sequences": NOT_STATED,
                 "Age, sex and origin of the patients": NOT_STATED,
                 "Who labelled, and how": NOT_STATED,
@@ -186,6 +188,10 @@ def _limits(metrics: Mapping[str, Any]) -> str:
         "Predictive values depend on how common each class is in the test set.",
         unit_note(test),
     ]
+    if (metrics.get("data") or {}).get("sources") == ["phantom"]:
+        limits.insert(
+            0, "Trained and tested on synthetic images only (the phantom): nothing here says how it does on real ones."
+        )
     if metrics.get("leaked"):
         limits.append(
             f"{count(metrics['leaked'].get('removed', 0))} test images also occur in the training data; they were left "

@@ -48,14 +48,21 @@ class TrainingBatches:
 
     def make(self, epoch: int, step: int) -> Batch:
         """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,)."""
-        order = _order(self.seed, epoch, len(self.images))
-        # Sorted, so that a memory map is read forwards; the order inside a batch does not matter.
-        chosen = np.sort(order[step * self.size : (step + 1) * self.size])
+        chosen = self._chosen(epoch, step)
         images = np.asarray(self.images[chosen])
         if self.settings.enabled:
             rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
             images = augment.apply(images, augment.draw(rng, len(images), self.settings))
         return to_input(images), self.targets[chosen], self.weights[chosen]
+
+    def plain(self, epoch: int, step: int) -> np.ndarray:
+        """The images of a batch as the network will see them in service: without augmentation, (B, S, S, 1)."""
+        return to_input(np.asarray(self.images[self._chosen(epoch, step)]))
+
+    def _chosen(self, epoch: int, step: int) -> np.ndarray:
+        order = _order(self.seed, epoch, len(self.images))
+        # Sorted, so that a memory map is read forwards; the order inside a batch does not matter.
+        return np.sort(order[step * self.size : (step + 1) * self.size])
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` from step ``first`` on, made a few steps ahead in a thread."""

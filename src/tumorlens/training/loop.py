@@ -150,16 +150,14 @@ class Loop:
         self._end_epoch(epoch, images_done=(self.batches.steps - first) * self.batches.size, begun=begun, saved=saved)
         if callbacks:
             callbacks.on_epoch_end(epoch, self.progress.history[-1])
-        if self._stop.is_set() and not self.progress.finished:
+        if self._stop.is_set():  # after the last epoch too: what follows takes long, and can be continued
             raise Interrupted(f"stopped after epoch {epoch + 1} of {self.settings.epochs}")
 
     def _end_epoch(self, epoch: int, *, images_done: int, begun: float, saved: float) -> None:
         trained = time.monotonic()
         progress = self.progress
         with self._averaged_weights():
-            settle(
-                self.fitted, (self.batches.make(epoch, step)[0] for step in range(min(SETTLING, self.batches.steps)))
-            )
+            settle(self.fitted, (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.steps))))
             loss, accuracy = self._validate()
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch + 1

@@ -4,7 +4,8 @@ Adam moves every weight of a filter the same way at once, and after a ReLU all i
 feature can move by several standard deviations within ten steps. The running averages that Keras keeps lag behind: in
 one run the same weights scored 33 % on validation slices with the running averages and 80 % with fresh ones, a
 large part of what looked like "unstable accuracy". So before every validation the statistics are computed afresh from
-a few training batches (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, "precise BatchNorm").
+a few training batches (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, "precise BatchNorm"). Their images are
+not augmented, because the images in service are not either: that alone gave two points more (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def settle(model: Any, batches: Iterable[np.ndarray]) -> None:
 
     Args:
         model: a Keras model; nothing happens when it has no batch normalisation.
-        batches: images float32 (B, S, S, 1), as the network sees them in training.
+        batches: training images float32 (B, S, S, 1), as the network sees them in service.
     """
     layers = list(_normalisations(model))
     if not layers:

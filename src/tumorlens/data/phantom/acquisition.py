@@ -39,7 +39,7 @@ class Camera:
 def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> Camera:
     """Draw a camera that shows about `height_mm` x `width_mm`; the final size is 192 to 320 px a side."""
     matrix = int(rng.integers(192, 297))
-    fov = max(height_mm, width_mm) * rng.uniform(0.96, 1.12)
+    fov = max(height_mm, width_mm) * rng.uniform(0.97, 1.25)
     spacing = float(fov / matrix)
     tight = rng.uniform(0.0, 1.0)
     rows, cols = (
@@ -59,7 +59,7 @@ def draw_camera(rng: np.random.Generator, height_mm: float, width_mm: float) -> 
         bias=float(rng.uniform(0.06, 0.26)),
         coil=float(rng.uniform(0.0, 0.45)),
         gamma=float(rng.uniform(0.85, 1.2)),
-        white=float(rng.uniform(0.9, 1.3)),
+        white=float(rng.uniform(1.0, 1.45)),
         percentile=float(rng.uniform(98.5, 99.8)),
         smooth=float(rng.uniform(0.35, 0.75)),
     )

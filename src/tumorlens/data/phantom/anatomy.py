@@ -53,7 +53,7 @@ class Anatomy:
         self.brain_warp = Waves(rng, 48.0, outputs=3, terms=6)
         self.brain_warp_mm = float(rng.uniform(0.8, 1.8))
         self.fold_mm = float(rng.uniform(19.0, 25.0))
-        self.fold = Waves(rng, self.fold_mm, terms=14, spread=0.18)
+        self.fold = Waves(rng, self.fold_mm, outputs=2, terms=12, spread=0.22)
         self.fold_depth = Waves(rng, 40.0, terms=5)
         self.patchwork = Waves(rng, 20.0, outputs=2, terms=8, spread=0.4)
         self.fine = Waves(rng, 9.0, outputs=1, terms=10, spread=0.3)

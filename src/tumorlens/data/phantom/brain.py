@@ -45,25 +45,31 @@ def _sheets(scene: Scene, depth: Array) -> tuple[Array, Array, Array]:
     """Distances (full grid, mm) to the sulci, the interhemispheric and the Sylvian fissures."""
     anatomy, plane = scene.anatomy, scene.canvas.plane
     x, y, z = scene.coarse_brain
+    wobble = scene.coarse.at.field(anatomy.patchwork)
     # Project points outwards so that sulci run from the surface inwards instead of lying along it.
+    px, py, pz = x + 2.5 * wobble[0], y + 16 + 2.5 * wobble[1], z - 5 + 1.5 * (wobble[0] - wobble[1])
     # The folds are long waves, so every second coarse point is enough for the cosines.
     half = (max(2, x.shape[1] // 2), max(2, x.shape[0] // 2))
-    px, py, pz = (cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (x, y + 16, z - 5))
+    px, py, pz = (cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (px, py, pz))
     level = np.sqrt(np.square(px / 68) + np.square(py / 86) + np.square(pz / 66))
     shrink = np.maximum(level, 0.3) ** -0.75
-    fold = plane.fine(anatomy.fold(px * shrink, py * shrink, pz * shrink)[0], cubic=True)
+    folds = anatomy.fold(px * shrink, py * shrink, pz * shrink)
     limit = plane.fine(13 + 5 * scene.coarse.at.field(anatomy.fold_depth)[0])
     arch = 1 - np.sqrt(np.square((y + 5) / 39) + np.square((z - 1) / 27))
     inside = np.maximum(arch * 30, 0)
     below = np.maximum(-16 - z, 0)
     bx = scene.brain.axes[0]
     fissure = np.sqrt(bx * bx + plane.fine(inside * inside + below * below))
-    over = np.maximum(np.minimum(depth, fissure) - limit, 0)
-    sulcus = fold * np.float32(anatomy.fold_mm / (2 * np.pi))
-    sulci = np.sqrt(sulcus * sulcus + over * over)
+    buried = np.minimum(depth, fissure)
+    sulci = np.full_like(fissure, 99.0)
+    # The second, shallower set of folds dents the surface between the deep ones.
+    for fold, reach in zip(folds, (1.0, 0.5), strict=True):
+        over = np.maximum(buried - reach * limit, 0)
+        sulcus = plane.fine(fold, cubic=True) * np.float32(anatomy.fold_mm / (2 * np.pi))
+        np.minimum(sulci, np.sqrt(sulcus * sulcus + over * over), out=sulci)
 
-    ax = np.abs(x)
-    rise = z + 5 + 0.42 * y
+    ax = np.abs(x) + 1.5 * wobble[0]
+    rise = z + 5 + 0.42 * y + 2.0 * wobble[1]
     ends = np.square(np.maximum(y - 20, 0)) + np.square(np.maximum(-38 - y, 0))
     lateral = np.square(np.maximum(38 - ax, 0)) + ends
     insula = np.square(np.maximum(np.abs(rise) - 11, 0)) + ends
@@ -98,9 +104,11 @@ def paint_brain(scene: Scene) -> Brain:
     pial = np.minimum(np.minimum(sulci, -cerebrum), np.minimum(fissure, sylvian))
     white = canvas.cover(CORTEX_MM - pial, 1.6)
     canvas.paint(white, signal["white"] * tone)
-    half = 0.12 + 0.45 * anatomy.atrophy
+    half = 0.20 + 0.45 * anatomy.atrophy
     across = abs(float(plane.axes[2][0]))
-    canvas.paint(_crack(scene, sulci, half, 0.3) * matter, signal["csf"])
+    # Sulci open towards the surface, which makes the brain's outline a folded one.
+    mouth = np.float32(0.9 + 0.9 * anatomy.atrophy) * np.clip(1 + cerebrum * np.float32(1 / 7.0), 0, 1)
+    canvas.paint(_crack(scene, sulci - mouth, half, 0.3) * matter, signal["csf"])
     canvas.paint(_crack(scene, fissure, half + 0.2, across) * matter, signal["csf"])
     canvas.paint(_crack(scene, sylvian, half + 0.35, 0.3) * matter, signal["csf"])
 
@@ -114,14 +122,8 @@ def _paint_hindbrain(scene: Scene, cerebellum: Array, tone: Array) -> None:
     canvas, signal = scene.canvas, scene.signal
     cover = canvas.cover(cerebellum)
     if cover.any():
-        x, y, z = scene.brain.axes
         canvas.paint(cover, signal["grey"] * tone)
-        # Folia: shells around the fourth ventricle; at this pitch only their average and a faint ripple show.
-        radius = np.sqrt(np.square(x * 0.55) + np.square(y + 40) + np.square(1.25 * (z + 34)))
-        ripple = np.sin(radius * np.float32(2 * np.pi / 4.6))
-        canvas.paint(canvas.cover(cerebellum + 0.8) * np.clip(ripple - 0.45, 0, 1) * 0.5, signal["csf"])
-        core = canvas.cover(np.float32(9.0) - (-cerebellum) + 2.0 * ripple, 5.0)
-        canvas.paint(core, signal["white"] * tone)
+        _paint_folia(scene, cerebellum, cover, tone)
     ball(scene, scene.brain, "white", (0.0, -20.0, -11.0), (17.0, 13.0, 11.0))
     ball(scene, scene.brain, "white", (0.0, -24.0, -31.0), (17.0, 13.0, 15.0))
     rod(scene, scene.brain, "white", (0.0, -29.0, -42.0), (0.0, -38.0, -64.0), 8.5, 6.5)
@@ -131,6 +133,30 @@ def _paint_hindbrain(scene: Scene, cerebellum: Array, tone: Array) -> None:
     ball(scene, scene.brain, "csf", (0.0, -39.0, -33.0), (8.0, 4.5, 11.0))
     rod(scene, scene.brain, "csf", (0.0, -27.0, -6.0), (0.0, -36.0, -24.0), 1.0, 1.6)
     ball(scene, scene.brain, "deep_grey", (0.0, -32.0, -3.0), (7.0, 3.0, 6.0))
+
+
+def _paint_folia(scene: Scene, cerebellum: Array, cover: Array, tone: Array) -> None:
+    """Fissures that fan out from the fourth ventricle, curved around the stem, and white matter between them."""
+    canvas, signal, anatomy, plane = scene.canvas, scene.signal, scene.anatomy, scene.canvas.plane
+    x, y, z = scene.coarse_brain
+    wobble = scene.coarse.at.field(anatomy.patchwork)
+    back, up = np.float32(-46) - y + np.float32(0.011) * x * x, z + 34
+    angle = np.arctan2(up, back) + (0.10 * wobble[0] + 0.04 * scene.coarse.at.field(anatomy.fine)[0])
+    rows, cols = (np.flatnonzero(cover.any(axis=axis)) for axis in (1, 0))
+    window = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    inside, cover, tone = cerebellum[window], cover[window], tone[window]
+    # Interpolating the angle itself would smear the line where it jumps.
+    angle = np.arctan2(plane.fine(np.sin(angle))[window], plane.fine(np.cos(angle))[window])
+    away = plane.fine(back)[window]
+    strength = np.clip(plane.fine(0.5 + 0.35 * wobble[1])[window], 0, 1) * cover
+    target = canvas.image[window]
+    white = canvas.cover(9.5 + inside - 2.5 * np.sin(9 * angle), 5.0) * cover
+    target += white * (signal["white"] * tone - target)
+    # The pitch along `away` bends the fans into spirals: a slice at the ventricle's level cuts them too.
+    for count, pitch, reach, share in ((9, 21.0, 18.0, 0.75), (37, 7.0, 14.0, 0.6)):
+        line = np.cos(count * angle + away * np.float32(2 * np.pi / pitch))
+        line = np.clip((line - 0.70) * 3.3, 0, 1) * np.clip(1.2 + inside / reach, 0, 1)
+        target += line * strength * np.float32(share) * (signal["csf"] - target)
 
 
 def _paint_nuclei(scene: Scene) -> None:

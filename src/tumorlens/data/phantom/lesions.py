@@ -58,7 +58,7 @@ class Glioma(Lesion):
     def __init__(self, rng: np.random.Generator, centre: Point, radius: float) -> None:
         super().__init__(rng, centre, radius)
         self.mass = float(rng.uniform(0.08, 0.30))
-        self.kind = str(rng.choice(("ring", "patchy", "low"), p=(0.80, 0.15, 0.05)))
+        self.kind = str(rng.choice(("ring", "patchy", "low"), p=(0.90, 0.08, 0.02)))
         self.rough = float(rng.uniform(0.12, 0.26))
         self.rim = float(rng.uniform(0.22, 0.42)) * radius
         self.halo = float(rng.uniform(9.0, 20.0))
@@ -78,7 +78,7 @@ class Glioma(Lesion):
         body = plane.fine(coarse)
         # Oedema creeps along the white matter and spares the cortex.
         spread = np.clip(0.9 - (body - plane.fine(3 * lump[2])) * np.float32(1 / self.halo), 0, 1)
-        canvas.paint(spread * (0.18 + 0.72 * brain.white) * brain.brain * np.float32(0.85), signal["oedema"])
+        canvas.paint(spread * (0.18 + 0.72 * brain.white) * brain.brain * np.float32(0.95), signal["oedema"])
         if self.kind == "low":
             cover = canvas.cover(body, 3.5)
             canvas.paint(cover * np.float32(0.92), signal["glioma_low"] * (1 + 0.06 * grain))
@@ -103,7 +103,7 @@ class Meningioma(Lesion):
         self.mass = float(rng.uniform(0.22, 0.45))
         self.lobed = float(rng.uniform(0.02, 0.09))
         self.tail = float(rng.uniform(4.0, 14.0)) if rng.random() < 0.65 else 0.0
-        self.halo = float(rng.uniform(4.0, 10.0)) if rng.random() < 0.4 else 0.0
+        self.halo = float(rng.uniform(4.0, 10.0)) if rng.random() < 0.25 else 0.0
         self.speck = float(rng.uniform(0.0, 0.05))
 
     def distance(self, s: Surfaces) -> Array:

@@ -18,7 +18,7 @@ def paint_outside(scene: Scene) -> None:
     patch = coarse.at.field(anatomy.patchwork)
     fine = coarse.at.field(anatomy.fine)[0]
     # Muscle with fat between the bellies; muscle is commoner low down, in the neck and around the jaw.
-    fat = 0.6 * smoothstep(np.abs(patch[0]) - 0.12 + 0.08 * fine, 0.16, -0.10)
+    fat = 0.6 * smoothstep(np.abs(patch[0]) - 0.12 + 0.08 * fine, 0.26, -0.22)
     flesh = signal["muscle"] * (1 + 0.07 * fine) + fat * (signal["fat"] * 0.9 - signal["muscle"])
     canvas.solid(scene.head, canvas.plane.fine(flesh))
     shell = scene.head + np.float32(1.4)

@@ -80,21 +80,21 @@ def _block(seed: int, k: int) -> _Block:
         label=CLASSES[int(order[k % len(CLASSES)])],
         slices=int(rng.integers(3, 6)),
         plane=PLANES[int(rng.choice(3, p=(0.36, 0.32, 0.32)))],
-        sequence=str(rng.choice(("t1_post", "t1", "t2"), p=(0.96, 0.01, 0.03))),
-        free=bool(rng.random() < 0.22),
+        sequence=str(rng.choice(("t1_post", "t1", "t2"), p=(0.97, 0.01, 0.02))),
+        free=bool(rng.random() < 0.15),
     )
 
 
 def _sequence(name: str, rng: np.random.Generator) -> Sequence:
     if name == "t2":
         return Sequence(name, float(rng.uniform(3000, 6000)), float(rng.uniform(80, 115)), 0.0)
-    dose = float(rng.uniform(0.75, 1.25))
+    dose = float(rng.uniform(0.85, 1.3))
     return Sequence(name, float(rng.uniform(380, 680)), float(rng.uniform(8, 18)), dose if name == "t1_post" else 0.0)
 
 
 def _tilt(axes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Turn the picture's axes by a few degrees: about the normal most, out of the plane less."""
-    a, b, c = np.deg2rad(rng.normal(0.0, (2.0, 2.0, 4.5)))
+    a, b, c = np.deg2rad(rng.normal(0.0, (2.0, 2.0, 6.5)))
     about_u = np.array(((1, 0, 0), (0, np.cos(a), -np.sin(a)), (0, np.sin(a), np.cos(a))))
     about_v = np.array(((np.cos(b), 0, np.sin(b)), (0, 1, 0), (-np.sin(b), 0, np.cos(b))))
     about_n = np.array(((np.cos(c), -np.sin(c), 0), (np.sin(c), np.cos(c), 0), (0, 0, 1)))
@@ -116,7 +116,7 @@ class _Patient:
         self.incidentals = Incidentals(rng)
         factors = {name: float(rng.uniform(0.85, 1.25)) for name in TISSUES}
         self.signal = signal_table(_sequence(self.block.sequence, rng), factors)
-        self.signal["fat"] *= float(rng.uniform(0.45, 1.05))  # from fat suppression to none
+        self.signal["fat"] *= float(rng.uniform(0.5, 1.1))  # from fat suppression to none
         blend = float(rng.uniform(0.15, 0.75))  # cortex and white matter differ less in many clinical series
         self.signal["grey"] += blend * (self.signal["white"] - self.signal["grey"])
         self.camera: Camera = draw_camera(rng, *_EXTENT_MM[plane])
@@ -124,8 +124,8 @@ class _Patient:
         self.fade = float(rng.uniform(-85.0, -50.0))
         self.thickness = float(rng.uniform(2.0, 6.0))
         self.axes = _tilt(np.array(_AXES[plane], np.float64), rng)
-        self.shift = rng.normal(0.0, 4.5, 3)
-        sella_radius = float(rng.uniform(9.5, 15.0))
+        self.shift = rng.normal(0.0, 6.5, 3)
+        sella_radius = float(rng.uniform(10.5, 15.5))
         self.reference = np.array((SELLA[0], SELLA[1], SELLA[2] + 3.0)) * self.anatomy.scale
         if self.block.free and self.block.label != "pituitary":
             axis = int(np.argmax(np.abs(_AXES[plane][2])))

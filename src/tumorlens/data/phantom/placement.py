@@ -28,7 +28,6 @@ _SITES: Final = {
         (28.0, 28.0, 22.0),  # frontal white matter
         (28.0, -38.0, 28.0),  # parietal white matter
         (6.0, 38.0, 14.0),  # medial frontal lobe
-        (10.0, -58.0, -34.0),  # cerebellum
     ),
     "meningioma": (
         (52.0, 2.0, -24.0),  # sphenoid wing and temporal convexity
@@ -76,7 +75,7 @@ def place_lesion(
             sites = np.array(_SITES[label])
             place = np.stack((np.abs(s.x), s.y, s.z), axis=1)[choices]
             away = np.linalg.norm(place[:, None] - sites[None], axis=2).min(axis=1)
-            i = int(choices[np.argmin(away + rng.uniform(0.0, 12.0, choices.size))])
+            i = int(choices[np.argmin(away + rng.uniform(0.0, 8.0, choices.size))])
             middle: Point = (float(s.x[i]), float(s.y[i]), float(s.z[i]))
             return kind(rng, middle, radius), float(depth[i, 0])
         radius *= 0.9  # a plane that only grazes the brain has room for a smaller tumour

@@ -42,7 +42,7 @@ TISSUES: Final[Mapping[str, Tissue]] = MappingProxyType(
         "mucosa": Tissue(0.85, 1100.0, 90.0, 0.50),
         "vitreous": Tissue(1.00, 3600.0, 700.0),
         "lens": Tissue(0.70, 1000.0, 40.0),
-        "gland": Tissue(0.85, 850.0, 80.0, 0.70),
+        "gland": Tissue(0.85, 850.0, 80.0, 0.50),
         "choroid": Tissue(0.90, 1300.0, 130.0, 0.65),
         "blood": Tissue(0.85, 1300.0, 60.0, 1.00),
         "flow_void": Tissue(0.05, 1300.0, 30.0),

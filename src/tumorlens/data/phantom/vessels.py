@@ -35,7 +35,7 @@ class Vessels:
     def __init__(self, rng: np.random.Generator) -> None:
         self.void = float(rng.uniform(0.0, 1.0))
         self.sinus = float(rng.uniform(0.6, 1.3))
-        self.gland = tuple(float(v) for v in rng.uniform((5.0, 4.0, 2.6), (7.5, 6.0, 5.0)))
+        self.gland = tuple(float(v) for v in rng.uniform((5.0, 4.0, 2.6), (7.0, 5.5, 4.4)))
         self.dura = float(rng.uniform(0.2, 1.0))
         self.falx = float(rng.uniform(0.2, 0.9))
         direction = rng.standard_normal((14, 3))

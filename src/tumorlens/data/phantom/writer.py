@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UsageError
+from tumorlens.io.atomic import replace_folder
 
 from .generate import make_slices
 from .patients import CLASSES
@@ -65,7 +66,7 @@ def write_phantom(
                     progress(done, count)
         (work / _MARKER).write_text("written by tumorlens; safe to replace\n", encoding="utf-8")
         work.chmod(0o755)  # mkdtemp makes it private
-        _replace(work, target)
+        replace_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target / MANIFEST
@@ -81,23 +82,6 @@ def _check_target(target: Path) -> None:
             f"{target} is not empty and was not written by the phantom; nothing was changed",
             hint="name a new or empty folder for the phantom",
         )
-
-
-def _replace(work: Path, target: Path) -> None:
-    """Put `work` in the place of `target`; the old folder is set aside until the new one stands."""
-    if not target.exists():
-        work.rename(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    old = aside / "old"
-    target.rename(old)
-    try:
-        work.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:

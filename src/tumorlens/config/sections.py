@@ -1,28 +1,18 @@
-"""The settings: frozen, complete, and strict about unknown keys.
-
-Every setting has a default and a one-line description; ``tumorlens config`` prints them as TOML with those lines as
-comments. A run stores the complete settings it used.
-"""
+"""Every setting with its type, range, default and a one-line description."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tumorlens.errors import ConfigError
 
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of the sections: frozen, unknown keys rejected."""
 
 
-class DataSettings(_Section, frozen=True):
+class DataSettings(Section, frozen=True):
     """Which slices are used, and how they are divided."""
 
     fractions: Annotated[
@@ -39,7 +29,7 @@ class DataSettings(_Section, frozen=True):
     test_fold: Annotated[str, Meta(description="the fold used for testing (empty: none)")] = ""
 
 
-class PreprocessSettings(_Section, frozen=True):
+class PreprocessSettings(Section, frozen=True):
     """From a slice to the network's input; the same in training and in service."""
 
     recipe: Annotated[
@@ -60,7 +50,7 @@ class PreprocessSettings(_Section, frozen=True):
     ] = 99.5
 
 
-class ModelSettings(_Section, frozen=True):
+class ModelSettings(Section, frozen=True):
     """The network."""
 
     name: Annotated[
@@ -86,7 +76,7 @@ class ModelSettings(_Section, frozen=True):
     )
 
 
-class TrainSettings(_Section, frozen=True):
+class TrainSettings(Section, frozen=True):
     """How the network is fitted."""
 
     epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 40
@@ -117,10 +107,12 @@ class TrainSettings(_Section, frozen=True):
         bool, Meta(description="same seed, same weights, bit for bit (on one kind of machine)")
     ] = True
     tensorboard: Annotated[bool, Meta(description="also write TensorBoard logs")] = False
-    device: Annotated[str, Meta(description="auto, cpu, gpu or gpu:N")] = "auto"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|gpu(:[0-9]{1,4})?)$", description="auto, cpu, gpu or gpu:N")] = (
+        "auto"
+    )
 
 
-class AugmentSettings(_Section, frozen=True):
+class AugmentSettings(Section, frozen=True):
     """Random changes of the training images; never of validation or test images."""
 
     enabled: Annotated[bool, Meta(description="false switches all of them off")] = True
@@ -137,7 +129,7 @@ class AugmentSettings(_Section, frozen=True):
     contrast: Annotated[float, Meta(ge=0, lt=1, description="multiplied, to either side")] = 0.15
 
 
-class EvaluateSettings(_Section, frozen=True):
+class EvaluateSettings(Section, frozen=True):
     """How scores are made."""
 
     bootstrap: Annotated[int, Meta(ge=100, le=100_000, description="resamples behind each interval")] = 2000
@@ -146,7 +138,7 @@ class EvaluateSettings(_Section, frozen=True):
     ] = False
 
 
-class Settings(_Section, frozen=True):
+class Settings(Section, frozen=True):
     """All settings of a run."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32, description="the one seed behind every random choice")] = 0
@@ -161,133 +153,3 @@ class Settings(_Section, frozen=True):
         fractions = self.data.fractions
         if abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0 or fractions[0] == 0:
             raise ValueError(f"data.fractions must be three shares that sum to 1, not {list(fractions)}")
-
-
-def load(file: str | Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a TOML file (or the defaults) with ``a.b=c`` overrides applied.
-
-    Args:
-        file: TOML file with any part of the settings.
-        overrides: ``section.key=value``; the value is read as TOML, else as text.
-
-    Raises:
-        ConfigError: for an unreadable file, an unknown key or a value of the wrong type or range.
-    """
-    tree: dict[str, Any] = {}
-    if file is not None:
-        try:
-            tree = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(
-                f"no settings file {file}", hint="tumorlens config > my.toml makes one to start from"
-            ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(
-                f"{file} is not a TOML file: {error}", hint="tumorlens config prints a correct one"
-            ) from None
-    for override in overrides:
-        _set(tree, override)
-    return from_dict(tree)
-
-
-def from_dict(tree: dict[str, Any]) -> Settings:
-    """Settings from nested dictionaries; see :func:`load` for what is raised."""
-    _reject_unknown(tree, Settings, "")
-    try:
-        return msgspec.convert(tree, Settings)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(
-            f"a setting has a wrong value: {_plain(str(error))}", hint="tumorlens config lists every setting"
-        ) from None
-
-
-def to_dict(settings: Settings) -> dict[str, Any]:
-    """Settings as plain nested dictionaries."""
-    tree: dict[str, Any] = msgspec.to_builtins(settings)
-    return tree
-
-
-def to_toml(settings: Settings, *, comments: bool = True) -> str:
-    """The complete settings as TOML, each with its description as a comment."""
-    lines: list[str] = []
-    _write_section(settings, lines, comments)
-    for name in settings.__struct_fields__:
-        section = getattr(settings, name)
-        if isinstance(section, _Section):
-            lines += ["", f"[{name}]"]
-            if comments and section.__doc__:
-                lines[-1] += f"  # {section.__doc__}"
-            _write_section(section, lines, comments)
-    return "\n".join(lines) + "\n"
-
-
-def _write_section(section: _Section, lines: list[str], comments: bool) -> None:
-    hints = get_type_hints(type(section), include_extras=True)
-    for name in section.__struct_fields__:
-        value = getattr(section, name)
-        if isinstance(value, _Section):
-            continue
-        if comments:
-            lines.append(f"# {_description(hints[name])}")
-        lines.append(f"{name} = {_toml(value)}")
-
-
-def _description(hint: Any) -> str:
-    text = next((m.description for m in get_args(hint) if isinstance(m, Meta) and m.description), "")
-    choices = [value for arg in get_args(hint) for value in get_args(arg) if isinstance(value, str)]
-    return f"{text} ({' | '.join(choices)})" if choices else text
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return msgspec.json.encode(value).decode()
-
-
-def _set(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"found {override!r}, expected section.key=value", hint="for example --set train.epochs=20")
-    try:
-        value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *path, last = key.strip().split(".")
-    for part in path:
-        tree = tree.setdefault(part, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{key} is not a setting", hint="tumorlens config lists every setting")
-    tree[last] = value
-
-
-def _reject_unknown(tree: dict[str, Any], struct: type[msgspec.Struct], prefix: str) -> None:
-    hints = get_type_hints(struct)
-    for key, value in tree.items():
-        if key not in hints:
-            every = all_keys()
-            close = difflib.get_close_matches(prefix + key, every, n=1, cutoff=0.5) or [
-                k for k in every if k.endswith("." + key)
-            ]
-            hint = f"did you mean {close[0]}?" if close else "tumorlens config lists every setting"
-            raise ConfigError(f"unknown setting {prefix + key}", hint=hint)
-        if isinstance(hints[key], type) and issubclass(hints[key], _Section):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{prefix + key} is a section, not a value", hint=f"write {prefix + key}.KEY=VALUE")
-            _reject_unknown(value, hints[key], f"{prefix}{key}.")
-
-
-def all_keys() -> list[str]:
-    """Every setting as ``section.key``."""
-    keys = []
-    for name, hint in get_type_hints(Settings).items():
-        if isinstance(hint, type) and issubclass(hint, _Section):
-            keys += [f"{name}.{key}" for key in get_type_hints(hint)]
-        else:
-            keys.append(name)
-    return keys
-
-
-def _plain(message: str) -> str:
-    return message.replace(" - at `$.", ", at `").replace("`$.", "`")

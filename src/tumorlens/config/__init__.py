@@ -1,0 +1,33 @@
+"""The settings: frozen, complete, and strict about unknown keys.
+
+Every setting has a default and a one-line description; ``tumorlens config`` prints them as TOML with those lines as
+comments. A run stores the complete settings it used.
+"""
+
+from tumorlens.config.reading import all_keys, as_settings, from_dict, load
+from tumorlens.config.sections import (
+    AugmentSettings,
+    DataSettings,
+    EvaluateSettings,
+    ModelSettings,
+    PreprocessSettings,
+    Settings,
+    TrainSettings,
+)
+from tumorlens.config.writing import to_dict, to_toml
+
+__all__ = [
+    "AugmentSettings",
+    "DataSettings",
+    "EvaluateSettings",
+    "ModelSettings",
+    "PreprocessSettings",
+    "Settings",
+    "TrainSettings",
+    "all_keys",
+    "as_settings",
+    "from_dict",
+    "load",
+    "to_dict",
+    "to_toml",
+]

@@ -1,0 +1,49 @@
+"""Whether a DICOM file is an MR image of a head, as far as its own header says.
+
+A missing entry speaks against nothing: anonymised and converted files lack many of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tumorlens.errors import InputError
+
+# SOP classes (PS3.4 table B.5-1) by what their names say, for files that do not name another modality.
+_FOREIGN_CLASS = re.compile(
+    r"secondary capture|segmentation|parametric map|ultrasound|\bct\b|computed radiography|x-ray|mammography|"
+    r"nuclear|positron|ophthalmic|endoscopic|microscopic|photographic|dose|structure set",
+    re.IGNORECASE,
+)
+# Words of PS3.16 annex L for the head and what is scanned with it, and of other languages that scanners are set to.
+_HEAD = re.compile(
+    "HEAD|BRAIN|SKULL|NECK|CRANI|CEREB|ENCEPH|ENCEFAL|NEURO|PITUIT|HYPOPHY|SELLA|ORBIT|FACE|FACIAL|SINUS|JAW|TMJ|IAC|"
+    "INTERNALAUDITORY|TEMPORAL|CSPINE|CERVICAL|KOPF|SCHAED|SCHÄD|HIRN|TETE|TÊTE|CRANE|CRÂNE|CABEZA|TESTA"
+)
+
+
+def objection(dataset: Any, name: str) -> InputError | None:
+    """Why the header says that this is no MR image of a head, or None.
+
+    Args:
+        dataset: of pydicom.
+        name: the file as the user knows it.
+    """
+    modality = str(dataset.get("Modality") or "").strip("\x00 ").upper()
+    stored_as = getattr(dataset.get("SOPClassUID"), "name", "")
+    if (modality and modality != "MR") or _FOREIGN_CLASS.search(stored_as):
+        what = f"{modality or 'unknown'} ({stored_as})" if stored_as else modality
+        return InputError(
+            f"{name} is no MR image: its header says {what}",
+            hint="give the original MR series; secondary captures and other modalities are not judged",
+            code="not_mr",
+        )
+    part = str(dataset.get("BodyPartExamined") or "").strip("\x00 ").upper()
+    if part and not _HEAD.search(re.sub(r"[^A-ZÀ-Ü]", "", part)):
+        return InputError(
+            f"{name} shows no head: its header says body part {part}",
+            hint="if the header is wrong, correct BodyPartExamined (0018,0015) or remove it",
+            code="not_head",
+        )
+    return None

@@ -1,0 +1,108 @@
+"""What of a run may travel with its model: counts and public names, never a file, a folder or a patient."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tumorlens import bundle
+from tumorlens.config import Settings
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.preprocess.cache import Standardised
+
+
+def public_metrics(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """``metrics.json`` as the bundle has it: what was left out is counted, not named.
+
+    Args:
+        metrics: the run's own.
+        provenance: of the data.
+    """
+    data = {name: value for name, value in metrics["data"].items() if name != "notes"}
+    data["sources"] = public_sources(data["sources"], provenance)
+    data["skipped"] = dict(sorted(Counter(item["code"] for item in data["skipped"]).items()))
+    leaked = metrics["leaked"] and {"removed": metrics["leaked"]["removed"]}
+    return {**metrics, "leaked": leaked, "data": data}
+
+
+def public_sources(sources: Iterable[str], provenance: Mapping[str, Any]) -> list[str]:
+    """The published data sets by name; the others, which are named after somebody's folders, as a number."""
+    named, unnamed = [], 0
+    for source in sorted(sources):
+        if _is_public(source, provenance):
+            named.append(source)
+        else:
+            unnamed += 1
+    return named + ([f"{unnamed} local data set{'s' if unnamed > 1 else ''}"] if unnamed else [])
+
+
+def public_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known about published data sets."""
+    return {name: provenance[name] for name in ("kaggle", "phantom") if name in provenance}
+
+
+def public_settings(settings: Settings) -> Settings:
+    """The settings without the path of a weights file and without a fold that may be named after a patient."""
+    model, data = settings.model, settings.data
+    if model.weights not in ("imagenet", "none"):
+        model = msgspec.structs.replace(model, weights="FILE")
+    if data.test_fold and not _is_number(data.test_fold):
+        data = msgspec.structs.replace(data, test_fold="FOLD")
+    return msgspec.structs.replace(settings, model=model, data=data)
+
+
+def public_predictions(
+    table: PredictionTable, ready: Standardised, held_out: Sequence[int], provenance: Mapping[str, Any]
+) -> PredictionTable:
+    """The predictions for the bundle: slices named by their content; patients, groups and local sources by number.
+
+    A content hash lets whoever has the images check the claims; a file name or patient identifier would travel with the
+    model to people who should not have it.
+
+    Args:
+        table: of the held-out slices.
+        ready: all slices.
+        held_out: index in ``ready`` of each row of ``table``.
+        provenance: of the data.
+    """
+    hashes = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
+    # Numbers follow the order of the hashes, which tells nothing about the order of the identifiers.
+    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], table.splits[i]))
+    seen: Counter[str] = Counter()
+    names = []
+    for i in order:
+        seen[hashes[i]] += 1
+        names.append(hashes[i] if seen[hashes[i]] == 1 else f"{hashes[i]}-{seen[hashes[i]]}")
+    sources, folds = [table.sources[i] for i in order], [table.folds[i] for i in order]
+    known = {source: source for source in set(sources) if _is_public(source, provenance)}
+    # Folds may be anything, a patient each; numbers say nothing.
+    plain = {fold: fold for fold in set(folds)} if all(map(_is_number, folds)) else {}
+    return PredictionTable.build(
+        table.names,
+        names,
+        [table.labels[i] for i in order],
+        table.probabilities[order],
+        patients=_numbered([table.patients[i] for i in order], "p"),
+        groups=_numbered([table.groups[i] for i in order], "g"),
+        sources=_numbered(sources, "s", known),
+        splits=[table.splits[i] for i in order],
+        folds=_numbered(folds, "f", plain),
+    )
+
+
+def _numbered(values: Sequence[str], letter: str, known: Mapping[str, str] | None = None) -> list[str]:
+    found = {"": "", **(known or {})}
+    first = len(found)
+    return [found.setdefault(value, f"{letter}{len(found) - first + 1:04d}") for value in values]
+
+
+def _is_public(source: str, provenance: Mapping[str, Any]) -> bool:
+    return source == "phantom" or source in {fact["dataset"] for fact in provenance.get("kaggle", [])}
+
+
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch("[0-9]{0,2}", text))
