@@ -1,10 +1,13 @@
-"""From candidates to clusters of copies: the likeliest pairs are verified first, and what is joined already is not asked."""
+"""From candidates to clusters: the likeliest pairs are verified first, and what is joined already is not asked."""
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,6 +18,7 @@ from tumorlens.audit.search import Candidates, candidates
 # Cosine of two keys below which nobody looks closer; copies of all kinds lie above (benchmarks/audit_planted.py).
 _LEAST: Final = 0.85
 _MOST: Final = 6
+_BATCH: Final = 64
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,27 +42,33 @@ class Copy:
 
 
 class Union:
-    """Sets that are joined: who belongs together, and how each member is turned against its set's first member."""
+    """Sets that are joined: who belongs together, how each member is turned against its set's first member."""
 
     def __init__(self, count: int) -> None:
-        self._parent = np.arange(count)
-        self._turn = np.zeros(count, np.int8)  # of a member, to look like its parent
+        self._parent = list(range(count))
+        self._turn = [orientation.IDENTITY] * count  # of a member, to look like its parent
+        self._agreement = [1.0] * count  # of a member with its parent
 
-    def root(self, member: int) -> tuple[int, int]:
-        """The set's representative, and how the member is turned to look like it."""
+    def root(self, member: int) -> int:
+        """The number that stands for the member's set."""
+        return self.link(member)[0]
+
+    def link(self, member: int) -> tuple[int, int, float]:
+        """The set's representative, how the member is turned to look like it, and the weakest agreement between."""
         path = []
         while self._parent[member] != member:
             path.append(member)
-            member = int(self._parent[member])
-        turn = orientation.IDENTITY
+            member = self._parent[member]
+        turn, agreement = orientation.IDENTITY, 1.0
         for step in reversed(path):
-            turn = orientation.compose(int(self._turn[step]), turn)
-            self._parent[step], self._turn[step] = member, turn
-        return member, turn
+            turn = orientation.compose(self._turn[step], turn)
+            agreement = min(agreement, self._agreement[step])
+            self._parent[step], self._turn[step], self._agreement[step] = member, turn, agreement
+        return member, turn, agreement
 
-    def join(self, first: int, second: int, turn: int) -> None:
+    def join(self, first: int, second: int, turn: int, agreement: float) -> None:
         """Put two sets together, knowing that ``first`` turned by ``turn`` looks like ``second``."""
-        (a, first_turn), (b, second_turn) = self.root(first), self.root(second)
+        (a, first_turn, first_agreement), (b, second_turn, second_agreement) = self.link(first), self.link(second)
         if a == b:
             return
         # a → first → second → b; the smaller number stays the representative.
@@ -66,6 +76,7 @@ class Union:
         if a < b:
             a, b, between = b, a, orientation.inverse(between)
         self._parent[a], self._turn[a] = b, between
+        self._agreement[a] = min(agreement, first_agreement, second_agreement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +87,15 @@ class Clusters:
         pairs: every pair that was verified, likeliest first.
         root: int64 (N,), number of the picture that stands for each picture's cluster.
         turn: int8 (N,), how each picture is turned to look like that one.
+        agreement: float32 (N,), the weakest link between each picture and that one.
+        alike: pairs that are no copies, with the median agreement of their windows: neighbours are found among them.
     """
 
     pairs: tuple[Copy, ...]
     root: np.ndarray
     turn: np.ndarray
+    agreement: np.ndarray
+    alike: dict[tuple[int, int], float]
 
     def members(self) -> list[list[int]]:
         """The clusters of two and more pictures, in the order of their first member."""
@@ -103,36 +118,69 @@ def find(looks: np.ndarray, digests: list[str], progress: Progress | None = None
         seen: dict[object, int] = {}
         for number, value in enumerate(name):
             other = seen.setdefault(value, number)
-            if union.root(other)[0] != union.root(number)[0]:
+            if union.root(other) != union.root(number):
                 pairs.append(Copy(other, number, 1.0, orientation.IDENTITY, exact=True))
-                union.join(other, number, orientation.IDENTITY)
-    found = candidates(
-        looks,
-        least=_LEAST,
-        most=_MOST,
-        progress=(lambda done, of: progress("searching", done, of)) if progress else None,
-    )
-    pairs += _verified(looks, found, union, progress)
-    roots = [union.root(number) for number in range(len(looks))]
+                union.join(other, number, orientation.IDENTITY, 1.0)
+    # Many copies of one picture crowd the lists of their neighbours, so the search is repeated among the
+    # representatives until nothing is joined any more.
+    apart: dict[tuple[int, int], float] = {}
+    left = _representatives(union, len(looks))
+    while True:
+        found = candidates(
+            looks, least=_LEAST, most=_MOST, among=left, progress=partial(progress, "searching") if progress else None
+        )
+        pairs += _verified(looks, found, union, apart, progress)
+        fewer = _representatives(union, len(looks))
+        if len(fewer) == len(left):
+            break
+        left = fewer
+    links = [union.link(number) for number in range(len(looks))]
     return Clusters(
-        tuple(pairs), np.array([root for root, _ in roots], np.int64), np.array([turn for _, turn in roots], np.int8)
+        tuple(pairs),
+        np.array([root for root, _, _ in links], np.int64),
+        np.array([turn for _, turn, _ in links], np.int8),
+        np.array([agreement for _, _, agreement in links], np.float32),
+        apart,
     )
 
 
-def _verified(looks: np.ndarray, found: Candidates, union: Union, progress: Progress | None) -> list[Copy]:
+def _representatives(union: Union, count: int) -> np.ndarray:
+    return np.array([number for number in range(count) if union.root(number) == number], np.int64)
+
+
+def _verified(
+    looks: np.ndarray,
+    found: Candidates,
+    union: Union,
+    apart: dict[tuple[int, int], float],
+    progress: Progress | None,
+) -> list[Copy]:
+    """The candidates that are copies, joined; those of a batch are compared at the same time, in threads.
+
+    Pairs that turn out not to be copies are added to ``apart`` and not compared again.
+    """
+
+    def compare(i: int) -> verify.Agreement:
+        first, second = int(found.first[i]), int(found.second[i])
+        return verify.compare(
+            looks[first], int(found.first_box[i]), looks[second], int(found.second_box[i]), int(found.orientation[i])
+        )
+
+    def joined(i: int) -> bool:
+        return union.root(int(found.first[i])) == union.root(int(found.second[i]))
+
     pairs: list[Copy] = []
-    for i in range(len(found)):
-        a, b = int(found.first[i]), int(found.second[i])
-        if progress and i % 256 == 0:
-            progress("comparing", i, len(found))
-        (root_a, _), (root_b, _) = union.root(a), union.root(b)
-        if root_a == root_b:
-            continue
-        turn = int(found.orientation[i])
-        agreement = verify.compare(looks[a], int(found.first_box[i]), looks[b], int(found.second_box[i]), turn)
-        if agreement.same:
-            union.join(a, b, turn)
-            pairs.append(Copy(a, b, agreement.worst, turn, exact=False))
-    if progress:
-        progress("comparing", len(found), len(found))
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(found), _BATCH):
+            batch = range(start, min(start + _BATCH, len(found)))
+            undecided = [i for i in batch if not joined(i) and (int(found.first[i]), int(found.second[i])) not in apart]
+            for i, agreement in zip(undecided, pool.map(compare, undecided), strict=True):
+                first, second, turn = int(found.first[i]), int(found.second[i]), int(found.orientation[i])
+                if not agreement.same:
+                    apart[first, second] = agreement.median
+                elif not joined(i):
+                    union.join(first, second, turn, agreement.worst)
+                    pairs.append(Copy(first, second, agreement.worst, turn, exact=False))
+            if progress:
+                progress("comparing", min(start + _BATCH, len(found)), len(found))
     return pairs

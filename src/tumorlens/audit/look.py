@@ -1,4 +1,4 @@
-"""How a picture looks, as a record of fixed size: everything that duplicate search needs of it, made in one decoding."""
+"""How a picture looks, as a record of fixed size: all that duplicate search needs of it, made in one decoding."""
 
 from __future__ import annotations
 
@@ -60,16 +60,19 @@ def look(pixels: np.ndarray) -> np.ndarray:
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
     """uint8 (H, W): 8-bit values as they are, anything else stretched from its 0.1 to its 99.9 percentile."""
-    pixels = np.nan_to_num(np.asarray(pixels, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(pixels.min()), float(pixels.max())
+    pixels = np.asarray(pixels, np.float32)
+    low, high, _, _ = cv2.minMaxLoc(pixels)
+    if not cv2.checkRange(pixels):
+        pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
+        low, high, _, _ = cv2.minMaxLoc(pixels)
     if low >= 0 and high <= 255 and high > 1:
-        return np.asarray(np.rint(pixels), np.uint8)
+        return np.asarray(cv2.convertScaleAbs(pixels))  # rounds
     low, high = (float(v) for v in np.percentile(pixels, (0.1, 99.9)))
     scaled = (pixels - np.float32(low)) * np.float32(255 / max(high - low, 1e-6))
     return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
-def _limited(grey: np.ndarray, longest: int = 512) -> np.ndarray:
+def _limited(grey: np.ndarray, longest: int = 384) -> np.ndarray:
     """Halved until no side is longer than ``longest``: more detail costs time and decides nothing."""
     while max(grey.shape) > longest and min(grey.shape) >= 32:
         grey = np.asarray(cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA))

@@ -1,7 +1,7 @@
 """Which pictures look alike from afar: nearest neighbours among the keys of all boxes, in all eight orientations.
 
-Small sets are searched exactly, block by block; large ones through FAISS's inverted file (Johnson et al., "Billion-scale
-similarity search with GPUs", IEEE TBD 2019), so that time per picture stays nearly the same.
+Small sets are searched exactly, block by block; large ones through FAISS's inverted file (Johnson et al.,
+"Billion-scale similarity search with GPUs", IEEE TBD 2019), so that time per picture stays nearly the same.
 """
 
 from __future__ import annotations
@@ -48,32 +48,41 @@ class Candidates:
 
 
 def candidates(
-    looks: np.ndarray, *, least: float, most: int, progress: Progress | None = None, exact: bool | None = None
+    looks: np.ndarray,
+    *,
+    least: float,
+    most: int,
+    among: np.ndarray | None = None,
+    progress: Progress | None = None,
+    exact: bool | None = None,
 ) -> Candidates:
     """The ``most`` pictures nearest to each picture, where their keys agree by at least ``least``.
 
     Args:
         looks: records (N,), in memory or memory-mapped.
+        among: numbers of the pictures to search among; all when None.
         least: smallest cosine.
         most: neighbours per picture.
-        progress: called with (pictures done, N).
+        progress: called with (pictures done, of how many).
         exact: True or False to choose the method; by the number of pictures when None.
     """
-    owner, box = _entries(looks["count"])
+    chosen = np.arange(len(looks)) if among is None else np.asarray(among, np.int64)
+    owner, box = _entries(looks["count"][chosen])
+    owner = chosen[owner]
     keys = np.empty((len(owner), KEY), np.float32)
     for start in range(0, len(owner), 65536):
-        chosen = slice(start, start + 65536)
-        keys[chosen] = looks["keys"][owner[chosen], box[chosen]]
+        part = slice(start, start + 65536)
+        keys[part] = looks["keys"][owner[part], box[part]]
     if exact is None:
-        exact = len(looks) <= EXACT_UP_TO or importlib.util.find_spec("faiss") is None
+        exact = len(chosen) <= EXACT_UP_TO or importlib.util.find_spec("faiss") is None
     # A picture's own boxes and those of its neighbours crowd the list: more are asked for than are kept.
     nearest = (_exact if exact else _inverted)(keys, least, 8 * most)
     found: list[np.ndarray] = []
-    for start in range(0, len(looks), _BLOCK):
-        stop = min(start + _BLOCK, len(looks))
-        found.append(_block(looks, start, stop, owner, box, nearest, most))
+    for start in range(0, len(chosen), _BLOCK):
+        asked = chosen[start : start + _BLOCK]
+        found.append(_block(looks, asked, owner, box, nearest, most))
         if progress:
-            progress(stop, len(looks))
+            progress(start + len(asked), len(chosen))
     table = np.concatenate(found) if found else np.empty((0, 6))
     table = table[np.argsort(-table[:, 2], kind="stable")]
     return Candidates(
@@ -131,17 +140,15 @@ def _inverted(keys: np.ndarray, least: float, many: int) -> Nearest:
 
 def _block(
     looks: np.ndarray,
-    start: int,
-    stop: int,
+    asked: np.ndarray,
     owner: np.ndarray,
     box: np.ndarray,
     nearest: Nearest,
     most: int,
 ) -> np.ndarray:
-    """Candidates of the pictures ``start`` to ``stop``: rows of first, second, similarity, orientation, two boxes."""
-    asked = np.arange(start, stop)
-    spectra = np.asarray(looks["keys"][start:stop, :_ASKING], np.float32)
-    has = np.arange(_ASKING) < looks["count"][start:stop, np.newaxis]
+    """Candidates of the pictures ``asked``: rows of first, second, similarity, orientation, two boxes."""
+    spectra = np.asarray(looks["keys"][asked, :_ASKING], np.float32)
+    has = np.arange(_ASKING) < looks["count"][asked, np.newaxis]
     rows = []
     for orientation in range(COUNT):
         turned = turn_spectra(spectra.reshape(-1, TERMS, TERMS), orientation).reshape(-1, KEY)

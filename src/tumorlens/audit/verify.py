@@ -1,9 +1,9 @@
 """Whether two pictures are the same picture, decided at pixel level.
 
-The two are brought onto each other by a small affine motion (ECC: Evangelidis and Psarakis, "Parametric image alignment
-using enhanced correlation coefficient maximization", IEEE TPAMI 2008) and compared window by window after local contrast
-has been divided out. What counts is a low percentile over the windows: a copy agrees everywhere, a neighbouring slice of
-the same head agrees in most places but never everywhere.
+The two are brought onto each other by a small affine motion (ECC: Evangelidis and Psarakis, "Parametric image
+alignment using enhanced correlation coefficient maximization", IEEE TPAMI 2008) and compared window by window after
+local contrast has been divided out. What counts is a low percentile over the windows: a copy agrees everywhere, a
+neighbouring slice of the same head agrees in most places but never everywhere.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def compare(a: np.ndarray, box_a: int, b: np.ndarray, box_b: int, orientation: i
 
 
 def _motion(first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
-    """Affine (2, 3) that brings ``first`` onto ``second``, or None when there is none nearby; found at half the size."""
+    """Affine (2, 3) that brings ``first`` onto ``second``, or None when none is near; found at half the size."""
     half = SIDE // 2
     small = [
         cv2.GaussianBlur(

@@ -1,0 +1,101 @@
+"""Test pictures that training has already seen, and groups that lie in more than one part."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tumorlens.audit import orientation
+from tumorlens.audit.clusters import Clusters
+from tumorlens.audit.grouping import variants
+from tumorlens.data.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A test picture ``a`` with a copy ``b`` in training or validation (row numbers).
+
+    ``similarity`` is the agreement of their windows (of the weakest link, where they were compared through others);
+    ``transform`` is what turns ``a`` into ``b``.
+    """
+
+    a: int
+    b: int
+    similarity: float
+    transform: str
+    exact: bool
+
+
+def leaks(manifest: Manifest, clusters: Clusters, same: Sequence[object]) -> list[Leak]:
+    """Every test slice that has a copy among the training and validation slices, with its best one.
+
+    Args:
+        manifest: N rows with splits.
+        clusters: of the N rows.
+        same: N keys, equal where pixels are the same.
+    """
+    trained: dict[int, list[int]] = defaultdict(list)
+    for i, row in enumerate(manifest.rows):
+        if row.split in ("train", "val"):
+            trained[int(clusters.root[i])].append(i)
+    found = []
+    for i, row in enumerate(manifest.rows):
+        copies = trained.get(int(clusters.root[i]), []) if row.split == "test" else []
+        if not copies:
+            continue
+        j = max(copies, key=lambda j: (same[i] == same[j], float(clusters.agreement[j])))
+        exact = same[i] == same[j]
+        turn = orientation.compose(int(clusters.turn[i]), orientation.inverse(int(clusters.turn[j])))
+        similarity = 1.0 if exact else float(min(clusters.agreement[i], clusters.agreement[j]))
+        found.append(Leak(i, j, similarity, orientation.NAMES[orientation.IDENTITY if exact else turn], exact))
+    return found
+
+
+def crossing(groups: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """Groups that lie in more than one part; rows without a part do not count."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for group, part in zip(groups, parts, strict=True):
+        if part:
+            where[group].add(part)
+    return sorted(group for group, inside in where.items() if len(inside) > 1)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCrossing:
+    """Patient ids that differ by a trailing letter, against the folds: all such groups, those that cross, and rows."""
+
+    groups: int
+    patients: int
+    slices: int
+    crossing: int
+    crossing_slices: int
+
+
+def variant_crossing(manifest: Manifest) -> VariantCrossing:
+    """How many groups of patient-id variants there are, and how many of them the data set's own folds divide."""
+    base = {
+        name: key for key, names in variants(row.patient for row in manifest if row.patient).items() for name in names
+    }
+    parts: dict[str, set[str]] = defaultdict(set)
+    slices: Counter[str] = Counter()
+    for row in manifest:
+        if row.patient in base:
+            slices[base[row.patient]] += 1
+            parts[base[row.patient]].add(row.fold or row.split)
+    over = [key for key, inside in parts.items() if len(inside - {""}) > 1]
+    return VariantCrossing(len(parts), len(base), sum(slices.values()), len(over), sum(slices[key] for key in over))
+
+
+def per_class(manifest: Manifest, found: Sequence[Leak]) -> dict[str, dict[str, int]]:
+    """For every class: test slices, and how many of them leak."""
+    tested = Counter(row.label for row in manifest if row.split == "test")
+    leaking = Counter(manifest.rows[leak.a].label for leak in found)
+    return {label: {"test": tested[label], "leaked": leaking[label]} for label in sorted(tested)}
+
+
+def same_pixels(looks: np.ndarray) -> list[bytes]:
+    """A key per picture that is equal where the pixels are."""
+    return [bytes(value) for value in looks["pixels"]]
