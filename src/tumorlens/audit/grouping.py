@@ -1,4 +1,4 @@
-"""What must stay together: patients, joined over copies, over variants of an id, over look-alikes where none is known."""
+"""What must stay together: patients, joined over copies, variants of an id, and look-alikes where none is known."""
 
 from __future__ import annotations
 
