@@ -49,17 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        from tumorlens.errors import EnvironmentFailure
-        from tumorlens.io.atomic import writing
+        from tumorlens.io.atomic import refusal
 
-        try:
-            with writing(error.filename or "a file"):
-                raise
-        except EnvironmentFailure as known:
-            _say(f"error: {known.message}\nhint: {known.hint}")
-            return known.exit_code
-        except OSError:
+        known = refusal(error.filename or "a file", error)
+        if known is None:
             return _internal(error, verbose)
+        _say(f"error: {known.message}\nhint: {known.hint}")
+        return known.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
         return _internal(error, verbose)
 

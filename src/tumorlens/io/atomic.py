@@ -50,17 +50,26 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise EnvironmentFailure(
-                f"no space left on the disk while writing {path}",
-                hint="free some space or choose another folder (--out for runs, TUMORLENS_CACHE for the image cache)",
-                code="disk_full",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise EnvironmentFailure(
-                f"not allowed to write {path}", hint="choose a folder you may write to", code="no_permission"
-            ) from error
-        raise
+        known = refusal(path, error)
+        reason = error.strerror or str(error)
+        raise known or EnvironmentFailure(
+            f"cannot write to {path}: {reason}", hint="choose another place to write to"
+        ) from error
+
+
+def refusal(path: str | os.PathLike[str], error: OSError) -> EnvironmentFailure | None:
+    """The failure behind an error that can only come from writing; None for any other."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentFailure(
+            f"no space left on the disk while writing {path}",
+            hint="free some space or choose another folder (--out for runs, TUMORLENS_CACHE for the image cache)",
+            code="disk_full",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return EnvironmentFailure(
+            f"not allowed to write {path}", hint="choose a folder you may write to", code="no_permission"
+        )
+    return None
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
