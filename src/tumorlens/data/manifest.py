@@ -162,10 +162,15 @@ def _portable(path: str, base: Path) -> str:
 
 
 def join(manifests: Sequence[Manifest]) -> Manifest:
-    """Several data sets as one, in the order given; each row keeps its source."""
+    """Several data sets as one, in the order given; each row keeps its source.
+
+    Of the provenance, lists (one entry per Kaggle data set) are put together, not replaced.
+    """
     provenance: dict[str, object] = {}
     for manifest in manifests:
-        provenance.update(manifest.provenance)
+        for name, fact in manifest.provenance.items():
+            earlier = provenance.get(name)
+            provenance[name] = [*earlier, *fact] if isinstance(earlier, list) and isinstance(fact, list) else fact
     return Manifest(
         rows=tuple(row for manifest in manifests for row in manifest.rows),
         skipped=tuple(item for manifest in manifests for item in manifest.skipped),

@@ -64,7 +64,7 @@ def labelled(manifest: Manifest) -> Manifest:
     without = [row for row in manifest if not row.label]
     if len(without) == len(manifest):
         raise DataError(
-            f"none of the {len(manifest)} images found has a class",
+            "; ".join((f"none of the {len(manifest)} images found has a class", *manifest.notes)),
             hint="put the images of each class in a folder of its own, or list them in a CSV with columns path,label",
             code="unlabelled",
         )
