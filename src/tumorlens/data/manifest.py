@@ -62,6 +62,17 @@ class Skipped:
     code: str
     reason: str
 
+    @property
+    def by_rule(self) -> bool:
+        """Left out because a rule says so, not because the input could not be used."""
+        return self.code in ("small_mask", "no_mask", "blank")
+
+
+def by_code(skipped: Iterable[Skipped]) -> str:
+    """How many were left out for which reason: ``corrupt 2, empty 1``."""
+    counts = Counter(item.code for item in skipped)
+    return ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
+
 
 COLUMNS = ("id", "path", "frame", "label", "patient", "group", "source", "split", "fold", "mask")
 
@@ -106,7 +117,7 @@ class Manifest:
     @property
     def groups(self) -> list[str]:
         """The unit that must not cross a split, per row: group, else patient, else the slice itself."""
-        return [row.group or (f"{row.source}/{row.patient}" if row.patient else row.id) for row in self.rows]
+        return [row.group or (patient_key(row) if row.patient else row.id) for row in self.rows]
 
     def count(self) -> dict[str, int]:
         """Slices per class, sorted by name."""
@@ -151,6 +162,11 @@ class Manifest:
                 ]
             )
         write_text(path, text.getvalue())
+
+
+def patient_key(row: Row) -> str:
+    """What tells a patient from all others: identifiers are those of one data set."""
+    return f"{row.source}/{row.patient}"
 
 
 def _portable(path: str, base: Path) -> str:

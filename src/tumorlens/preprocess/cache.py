@@ -38,6 +38,12 @@ class Standardised:
     images: Stack
     digests: tuple[str, ...]
 
+    def part(self, split: str) -> Standardised:
+        """The rows of one split."""
+        chosen = [i for i, row in enumerate(self.manifest) if row.split == split]
+        digests = tuple(self.digests[i] for i in chosen)
+        return Standardised(self.manifest.split(split), self.images.choose(chosen), digests)
+
 
 def standardise_all(
     manifest: Manifest, recipe: Recipe, folder: str | os.PathLike[str], progress: Progress | None = None
