@@ -103,6 +103,8 @@ def unit_note(scores: Mapping[str, Any]) -> str:
     unit = scores.get("unit", "slice")
     if unit == "patient":
         return "Intervals are bootstrapped over patients: slices of one patient are not independent."
+    if unit == "group":
+        return "Intervals are bootstrapped over groups of patients: slices of one group are not independent."
     if unit == "duplicate cluster":
         return (
             "Intervals are bootstrapped over clusters of near-duplicate images. Not every patient is known, so slices "
