@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -275,3 +276,56 @@ def test_files_beside_the_images_and_unwritable_places(
     maps = tumorlens("predict", good, "--model", finished_run, "--maps", good)
     assert maps.returncode == 4
     assert f"cannot write to {good}" in maps.stderr
+
+
+def test_split_tells_what_it_left_out_and_what_is_where(phantom_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(phantom_folder / "glioma", folder / "glioma")
+    shutil.copytree(phantom_folder / "no_tumor", folder / "notumor")
+    (folder / "glioma" / "text.jpg").write_text("hello")
+    (folder / "glioma" / "nothing.png").write_bytes(b"")
+    done = tumorlens("split", folder, "--out", tmp_path / "m.csv", "-v")
+    assert done.returncode == 0
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[:3]] == ["split train", "split val", "split test"]
+    assert "no_tumor" in done.stdout
+    assert "notumor → no_tumor" in done.stderr
+    assert "2 inputs were left out (empty 1, not_an_image 1)" in done.stderr
+    assert "nothing.png" in done.stderr
+
+
+def test_split_does_not_write_over_files(phantom_folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = (phantom_folder / "manifest.csv").read_text().splitlines()
+    table.write_text("\n".join([rows[0], *(f"{phantom_folder}/{row}" for row in rows[1:])]))
+    before = table.read_bytes()
+    for arguments in (["--out", table], ["--out", table, "--force"], ["--out", tmp_path / "x.xlsx"]):
+        assert tumorlens("split", table, *arguments).returncode == 2
+    other = tmp_path / "other.csv"
+    other.write_text("precious")
+    refused = tumorlens("split", table, "--out", other)
+    assert refused.returncode == 2
+    assert "--force" in refused.stderr
+    assert (table.read_bytes(), other.read_text()) == (before, "precious")
+    done = tumorlens("split", table, "--out", other, "--force", "--fractions", "80,0,20")
+    assert done.returncode == 0
+    assert "split val" not in done.stdout
+    mixed = tumorlens("split", table, "--out", tmp_path / "f.csv", "--folds", 3, "--fold-column", "plane")
+    assert mixed.returncode == 2
+
+
+def test_evaluate_tells_what_it_could_not_use(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    bundle = finished_run / "bundle"
+    folder = tmp_path / "set"
+    for name in ("glioma", "no_tumor"):
+        shutil.copytree(phantom_folder / name, folder / name)
+    (folder / "glioma" / "text.jpg").write_text("hello")
+    os.rename(next((folder / "glioma").glob("*.png")), os.fsencode(folder) + b"/glioma/caf\xe9.png")
+    done = tumorlens("evaluate", bundle, folder, "--json", "--out", tmp_path / "scores")
+    assert done.returncode == 1
+    assert sorted(item["code"] for item in json.loads(done.stdout)["skipped"]) == ["bad_name", "not_an_image"]
+    assert "2 inputs were left out (bad_name 1, not_an_image 1)" in done.stderr
+    assert (tmp_path / "scores" / "metrics.json").is_file()
+    nowhere = tumorlens("evaluate", bundle, folder, "--out", "/proc/nowhere")
+    assert nowhere.returncode == 4
+    assert "/proc/nowhere" in nowhere.stderr
+    assert "fault in tumorlens" not in nowhere.stderr

@@ -159,3 +159,29 @@ def test_figshare_index(shared_data):
     assert {row.source for row in found} == {"figshare"}
     assert all(row.mask for row in found)
     assert not found.skipped
+
+
+def test_a_slice_column_of_single_images_is_ignored(table):
+    found = data.read(table("path,label,slice\nx/1.png,a,12\nx/2.png,b,axial 3\n"))
+    assert [(row.frame, row.id) for row in found] == [(None, found.rows[0].path), (None, found.rows[1].path)]
+    assert any("slice number of 1 single images is ignored" in note for note in found.notes)
+    (row,) = data.read(table("path,label,frame\nx/1.png,a,0\n")).rows
+    assert row.frame == 0
+
+
+def test_a_slice_column_of_a_volume_is_its_frame(table, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (1, 2, 3)]
+    pages[0].save(tmp_path / "set/v.tif", save_all=True, append_images=pages[1:])
+    assert [row.frame for row in data.read(table("path,label,slice\nv.tif,a,1\n"))] == [1]
+
+
+def test_a_table_without_a_class_says_which_columns_it_has(table):
+    from tumorlens.pipeline.dataset import labelled
+
+    path = table("path,grade,site\nx/1.png,4,left\n")
+    with pytest.raises(DataError, match="columns are path, grade, site"):
+        labelled(data.read(path))
+    assert not data.read(f"glioma={path}").notes

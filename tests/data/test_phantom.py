@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tumorlens.data.phantom import VERSION, PhantomSlice, make_slices, write_phantom
 from tumorlens.data.phantom.signal import Sequence, spin_echo
 from tumorlens.data.phantom.tissue import TISSUES
-from tumorlens.errors import UsageError
+from tumorlens.errors import EnvironmentFailure, UsageError
 
 CLASSES = {"glioma", "meningioma", "no_tumor", "pituitary"}
 
@@ -179,6 +179,21 @@ def test_an_empty_folder_is_fine_and_a_strange_one_is_refused(tmp_path: Path) ->
     with pytest.raises(UsageError):
         write_phantom(other / "thesis.txt", 1)
     assert [p.name for p in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_phantom_with_a_file_of_the_user_in_it_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "p"
+    write_phantom(target, 4, seed=1)
+    (target / "glioma" / "mine.png").write_bytes(b"precious")
+    with pytest.raises(UsageError, match=r"glioma/mine\.png, which the phantom did not write"):
+        write_phantom(target, 2, seed=2)
+    assert (target / "glioma" / "mine.png").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
+def test_a_place_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(EnvironmentFailure, match="/proc/nowhere"):
+        write_phantom("/proc/nowhere", 1)
 
 
 def test_a_failed_run_leaves_the_old_phantom(tmp_path: Path) -> None:

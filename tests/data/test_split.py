@@ -91,3 +91,22 @@ def test_a_class_whose_patients_are_all_tested_is_named() -> None:
 def test_too_few_groups() -> None:
     with pytest.raises(DataError, match="2 groups cannot be divided into 5 folds"):
         split.folds(manifest_of([("a", 9), ("b", 9)]), 5, 0)
+
+
+def test_a_part_without_a_share_may_be_empty_unless_it_is_needed() -> None:
+    manifest = manifest_of([("a", 2)] * 20 + [("b", 2)] * 20)
+    shares = DataSettings(fractions=(0.8, 0.0, 0.2))
+    assert Counter(row.split for row in split.split(manifest, shares, 0)) == {"train": 64, "test": 16}
+    with pytest.raises(DataError, match=r"val set is empty: data.fractions is 0.8, 0, 0.2 and it gets no share"):
+        split.split(manifest, shares, 0, every_part=True)
+    with pytest.raises(DataError, match="2 groups cannot be divided so"):
+        split.split(manifest_of([("a", 5), ("a", 5)]), DataSettings(), 0)
+
+
+def test_validation_leaks_from_training_and_test_from_both() -> None:
+    rows = [Row(path=f"{i}", group=g, split=s) for i, (g, s) in enumerate(zip("AABBCD", SPLITS, strict=True))]
+    assert split.leaked(Manifest(tuple(rows))) == {"3": "2"}
+    assert split.leaked(Manifest(tuple(rows)), "val") == {"1": "0"}
+
+
+SPLITS = ("train", "val", "val", "test", "test", "train")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,3 +267,62 @@ def test_real_sets(shared_data):
     }  # fmt: skip
     assert data.read(f"no_tumor={shared_data / 'br35h_no'}").count() == {"no_tumor": 1500}
     assert data.read(shared_data / "figshare/images").count() == {"glioma": 1426, "meningioma": 708, "pituitary": 930}
+
+
+def test_sub_folders_of_a_class_are_kept_together(tree):
+    files = ["glioma/p1/1.png", "glioma/p1/deep/2.png", "glioma/p2/1.png", "glioma/3.png", "no/only/1.png", "no/2.png"]
+    found = data.read(tree("set", *files))
+    groups = {"/".join(row.path.rsplit("/set/")[1:]): row.group for row in found}
+    assert groups["glioma/p1/1.png"] == groups["glioma/p1/deep/2.png"] != ""
+    assert groups["glioma/p2/1.png"] not in ("", groups["glioma/p1/1.png"])
+    assert groups["glioma/3.png"] == groups["no/only/1.png"] == groups["no/2.png"] == ""
+    assert not any(row.patient for row in found)
+    assert any("2 sub-folders" in note for note in found.notes)
+
+
+def test_sub_folders_of_one_labelled_folder_and_of_splits(tree):
+    found = data.read(f"glioma={tree('one', 'p1/1.png', 'p1/2.png', 'p2/1.png')}")
+    assert [row.group for row in found] == ["one/p1", "one/p1", "one/p2"]
+    found = data.read(tree("two", "train/a/p1/1.png", "train/a/p2/1.png", "test/a/images/1.png", "test/a/2.png"))
+    assert sorted(row.group for row in found) == ["", "", "two/train/a/p1", "two/train/a/p2"]
+
+
+def test_sub_folders_that_name_a_plane_or_a_split_are_no_groups(tree):
+    found = data.read(tree("set", "a/axial/1.png", "a/coronal/1.png", "b/train/1.png", "b/test/1.png"))
+    assert not any(row.group for row in found)
+
+
+def test_a_link_to_itself_and_a_very_deep_folder(tree):
+    root = tree("set", "a/1.png", "b/1.png")
+    (root / "a/loop").symlink_to("loop")
+    before = os.getcwd()
+    try:
+        os.chdir(root / "b")
+        for _ in range(1100):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("deep.png").write_bytes((root / "b/1.png").read_bytes())
+        os.chdir(before)
+        found = data.read(root)
+        assert found.count() == {"a": 1, "b": 2}
+        assert [item.path.rsplit("/", 1)[1] for item in found.skipped] == ["loop"]
+    finally:
+        os.chdir(before)
+        subprocess.run(["rm", "-rf", str(root)], check=True)  # shutil.rmtree recurses
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
+def test_names_that_are_no_utf8_are_listed_escaped(tree):
+    root = tree("set", "a/1.png", "b/1.png")
+    os.rename(root / "a/1.png", os.fsencode(root) + b"/a/caf\xe9.png")
+    (root / "a/2.png").write_bytes((root / "b/1.png").read_bytes())
+    found = data.read(root)
+    assert found.count() == {"a": 1, "b": 1}
+    (skipped,) = found.skipped
+    assert skipped.code == "bad_name"
+    assert "caf\\xe9.png" in skipped.reason
+    (skipped.path + skipped.reason).encode()
+    with pytest.raises(DataError) as error:
+        os.rename(root, os.fsencode(root) + b"\xe9")
+        data.read(os.fsdecode(os.fsencode(root) + b"\xe9"))
+    assert error.value.code == "bad_name"

@@ -152,7 +152,8 @@ def test_npz_arrays(tmp_path):
     assert found[2].id == f"{path}!train_images#2"
     np.testing.assert_array_equal(io.read_slice(f"{path}!test_images", 0).pixels, images[0])
     assert [item.id for item in io.read(path)][-1] == f"{path}!test_images#0"
-    assert io.digest(f"{path}!train_images") == hashlib.sha256(images.tobytes()).hexdigest()
+    np.savez_compressed(tmp_path / "packed.npz", train_images=images)
+    assert io.digest(f"{path}!train_images") == io.digest(f"{tmp_path}/packed.npz!train_images")
     assert code_of(f"{path}!train_labels") == "not_an_image"
     assert code_of(f"{path}!nothing") == "not_found"
     assert code_of(path, io.frame_count) == "not_found"
@@ -174,3 +175,17 @@ def test_mat_in_a_zip(tmp_path):
     path = make_zip(tmp_path / "set.zip", [("x/1.mat", (tmp_path / "1.mat").read_bytes())])
     np.testing.assert_array_equal(io.read(f"{path}!x/1.mat")[0].pixels, GREY)
     np.testing.assert_array_equal(io.read_mask(f"{path}!x/1.mat!tumorMask"), GREY > 9)
+
+
+def test_the_same_bytes_in_another_shape_order_or_type_are_another_array(tmp_path):
+    images = np.arange(4 * 12 * 12, dtype=np.uint8).reshape(4, 12, 12)
+    same_bytes = {
+        "a": images,
+        "shape": images.reshape(2, 24, 12),
+        "order": np.asfortranarray(images.ravel().reshape((4, 12, 12), order="F")),
+        "type": images.view(np.int8),
+    }
+    for name, array in same_bytes.items():
+        np.savez(tmp_path / f"{name}.npz", images=array)
+        assert array.tobytes(order="A") == images.tobytes()
+    assert len({io.digest(f"{tmp_path}/{name}.npz!images") for name in same_bytes}) == 4

@@ -102,7 +102,7 @@ def test_config_prints_settings_that_can_be_read_back(command: Command, tmp_path
 def test_json_is_one_document_on_stdout(command: Command, small_run: Path, tmp_path: Path):
     import json
 
-    command("phantom", tmp_path / "p", "--count", "24", "-q")
+    command("phantom", tmp_path / "p", "--count", "24", "--seed", "7", "-q")  # pictures it was not trained on
     found = command("evaluate", small_run, tmp_path / "p" / "manifest.csv", "--json", "--set", "evaluate.bootstrap=100")
     assert json.loads(found.stdout)["n"] == 24
     answers = json.loads(command("predict", tmp_path / "p" / "glioma", "--model", small_run, "--format", "json").stdout)

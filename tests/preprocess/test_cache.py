@@ -143,3 +143,110 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir(mode=0o500)
     with pytest.raises(EnvironmentFailure):
         standardise_all(pictures(tmp_path / "p", 1), RECIPE, tmp_path / "c")
+
+
+def noise(seed: int, size: int = 40) -> bytes:
+    return cv2.imencode(".png", np.random.default_rng(seed).integers(0, 255, (size, size)).astype(np.uint8))[
+        1
+    ].tobytes()
+
+
+def test_a_file_replaced_while_it_is_read_is_not_remembered_with_the_wrong_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tumorlens import io
+
+    manifest = pictures(tmp_path / "p", 1)
+    victim = Path(manifest.rows[0].path)
+    real, replaced = io.read_slice, []
+
+    def read_slice(path: str, frame: int | None = None) -> io.Slice:
+        found = real(path, frame)
+        if not replaced:  # a copy finishes just after the old picture was read
+            replaced.append(path)
+            victim.write_bytes(noise(99, 50))
+        return found
+
+    monkeypatch.setattr("tumorlens.io.read_slice", read_slice)
+    standardise_all(manifest, RECIPE, tmp_path / "c")
+    monkeypatch.undo()
+    again = standardise_all(manifest, RECIPE, tmp_path / "c")
+    fresh = standardise_all(manifest, RECIPE, tmp_path / "other")
+    assert (again.images[:] == fresh.images[:]).all()
+    assert again.digests == fresh.digests
+
+
+def test_a_file_that_never_stops_changing_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tumorlens import io
+
+    manifest = pictures(tmp_path / "p", 2)
+    real, count = io.digest, iter(range(100, 200))
+
+    def digest(path: str) -> str:
+        if path == manifest.rows[0].path:
+            Path(path).write_bytes(noise(seed := next(count), seed))
+        return real(path)
+
+    monkeypatch.setattr("tumorlens.io.digest", digest)
+    ready = standardise_all(manifest, RECIPE, tmp_path / "c")
+    assert [item.code for item in ready.manifest.skipped] == ["changed"]
+    assert len(ready.images) == 1
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("*.sqlite", lambda path: path.write_bytes(b"this is not a database" * 500)),
+        ("*.sqlite", cut_in_half),
+        ("*.sqlite", Path.unlink),
+        ("*.u8", Path.unlink),
+        ("*.u8", cut_in_half),
+        ("*.u8", lambda path: path.write_bytes(b"")),
+    ],
+    ids=["garbage index", "cut index", "no index", "no images", "cut images", "empty images"],
+)
+@pytest.mark.parametrize("more", [0, 3], ids=["same files", "new files too"])
+def test_a_damaged_cache_is_built_again(tmp_path: Path, pattern: str, damage, more: int) -> None:
+    standardise_all(pictures(tmp_path / "p", 5), RECIPE, tmp_path / "c")
+    damage(next((tmp_path / "c").glob(pattern)))
+    manifest = pictures(tmp_path / "p", 5 + more)
+    fresh = standardise_all(manifest, RECIPE, tmp_path / "other")
+    for _ in range(2):
+        ready = standardise_all(manifest, RECIPE, tmp_path / "c")
+        assert (ready.images[:] == fresh.images[:]).all()
+    assert len(list((tmp_path / "c").glob("*.u8"))) == 1
+
+
+def test_a_full_disk_inside_the_index_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sqlite3.connect
+
+    def small(*arguments, **named) -> sqlite3.Connection:
+        index = real(*arguments, **named)
+        index.execute("PRAGMA page_size=512")
+        index.execute("PRAGMA max_page_count=12")
+        return index
+
+    monkeypatch.setattr("sqlite3.connect", small)
+    with pytest.raises(EnvironmentFailure) as caught:
+        standardise_all(pictures(tmp_path / "p", 200), RECIPE, tmp_path / "c")
+    assert caught.value.code == "disk_full"
+
+
+def test_padding_is_left_out_and_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    pages = [np.random.default_rng(i).integers(0, 255, (40, 40)).astype(np.uint8) for i in range(4)]
+    pages[0][:], pages[3][:] = 7, 0
+    first, *rest = [Image.fromarray(page) for page in pages]
+    first.save(tmp_path / "v.tif", save_all=True, append_images=rest)
+    manifest = Manifest(tuple(Row(path=str(tmp_path / "v.tif"), frame=i, label="a") for i in range(4)))
+    for _ in range(2):
+        ready = standardise_all(manifest, RECIPE, tmp_path / "c")
+        assert [row.frame for row in ready.manifest] == [1, 2]
+        assert [item.code for item in ready.manifest.skipped] == ["blank", "blank"]
+        assert len(ready.images) == 2
+        monkeypatch.setattr("tumorlens.io.read_slice", None)

@@ -43,6 +43,17 @@ def test_names_cannot_break_the_card(builders) -> None:
     assert "\n````toml\n" in card
 
 
+def test_the_card_says_whose_hash_it_shows_and_that_the_phantom_is_drawn(metrics) -> None:
+    card = model_card(metrics, "")
+    assert f"SHA-256 of the network file (model.onnx): {metrics['model']['sha256']}" in card
+    assert "drawn" not in card
+    notes = {"sources": ["phantom"], "notes": ["phantom: synthetic images"]}
+    drawn = metrics | {"data": metrics["data"] | notes}
+    assert "17 synthetic patients" in model_card(drawn, "")
+    assert "drawn images only" in model_card(drawn, "")
+    assert "17 synthetic patients" in summary_text(drawn)
+
+
 def test_the_summary_is_short_aligned_and_plain(metrics) -> None:
     text = summary_text(metrics)
     assert words.NBSP not in text
@@ -66,4 +77,4 @@ def test_the_summary_without_patients_or_validation(builders) -> None:
     assert "no validation set" in text
     assert "Patient-level" not in text
     assert "As shipped (leaky)" in text
-    assert "Patients are not known" in text
+    assert "Patients are not known" in " ".join(text.split())

@@ -22,7 +22,7 @@ HISTORY = {
 def specs(builders):
     table = builders["table"]()
     return {
-        "accuracy": charts.history_chart(HISTORY, "accuracy", best_epoch=2),
+        "accuracy": charts.history_chart(HISTORY, "accuracy", kept_epoch=2),
         "loss": charts.history_chart(HISTORY, "loss"),
         "confusion": charts.confusion_chart(["x", "y"], [[8, 2], [0, 0]]),
         "balance": charts.balance_chart({"train": {"x": 3, "y": 1}, "val": {}, "test": {"x": 0, "y": 2}}, ["x", "y"]),
@@ -64,6 +64,29 @@ def test_history_leaves_out_what_is_not_there(specs) -> None:
     rows = [row for row in values(specs["accuracy"]) if "series" in row]
     assert {(row["epoch"], row["value"]) for row in rows if row["series"] == "Validation"} == {(1, 0.4), (3, 0.75)}
     assert all(np.isfinite(row["value"]) for row in values(specs["loss"]))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks"), [(1, [1]), (3, [1, 2, 3]), (12, [2, 4, 6, 8, 10, 12]), (100, [20, 40, 60, 80, 100])]
+)
+def test_epochs_are_whole_numbers(epochs: int, ticks: list[int]) -> None:
+    numbers = [float(i + 1) for i in range(epochs)]
+    spec = charts.history_chart({"epoch": numbers, "loss": numbers}, "loss")
+    axis = spec["layer"][0]["encoding"]["x"]["axis"]
+    assert (axis["values"], axis["format"]) == (ticks, "d")
+
+
+def test_the_epoch_that_became_the_model_is_marked(specs) -> None:
+    assert {row["label"] for row in values(specs["accuracy"]) if "label" in row} == {"kept: epoch 2"}
+
+
+@pytest.mark.parametrize(("n", "bins"), [(0, 0), (59, 0), (60, 3), (100, 5), (300, 15), (5000, 15)])
+def test_a_bin_of_the_calibration_chart_holds_enough_slices(builders, n: int, bins: int) -> None:
+    assert curve_charts.calibration_bins(n) == bins
+    if bins > 0 and n < 1000:
+        rows = [row for row in values(curve_charts.reliability_chart(builders["table"](n=n))) if "n" in row]
+        assert len(rows) == bins
+        assert min(row["n"] for row in rows) >= 20
 
 
 def test_confusion_carries_counts_and_percent(specs) -> None:

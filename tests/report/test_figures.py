@@ -1,13 +1,18 @@
 """Figures reach the disk, are not blank, say right and wrong in colour, and leave nothing global behind."""
 
+import base64
+import io
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tumorlens.evaluation.curves import class_curves
+from tumorlens.labels import title
+from tumorlens.report import tiles
 from tumorlens.report.figures import confusion_figure, history_figure, pr_figure, roc_figure
 from tumorlens.report.image_figures import augmentation_figure, grid_figure, mistakes_figure
 
@@ -36,7 +41,7 @@ def count(image: np.ndarray, colour: tuple[int, int, int]) -> int:
 
 def test_figures_of_numbers(tmp_path: Path, builders) -> None:
     table = builders["table"]()
-    pixels(history_figure(HISTORY, tmp_path / "history", best_epoch=2))
+    pixels(history_figure(HISTORY, tmp_path / "history", kept_epoch=2))
     pixels(confusion_figure(["x", "$y$"], [[3, 1], [0, 0]], tmp_path / "confusion"))
     pixels(roc_figure(class_curves(table, "roc"), tmp_path / "roc"))
     pixels(pr_figure(class_curves(table, "pr"), tmp_path / "pr"))
@@ -72,6 +77,42 @@ def test_the_map_is_laid_over_the_second_image_only_where_it_is_strong(tmp_path:
 
 def test_augmentation_figure(tmp_path: Path) -> None:
     pixels(augmentation_figure(noise(2, 8, 8), noise(2, 3, 8, 8), tmp_path / "augmentation"))
+
+
+def test_the_report_can_cut_a_figure_apart(tmp_path: Path) -> None:
+    images = np.stack([np.full((16, 16), shade, np.uint8) for shade in (40, 80, 120, 160, 200)])
+    true, answer = ["glioma"] * 5, ["glioma"] * 4 + ["Ödem →"]
+    path = grid_figure(images, true, answer, np.full(5, 0.9), tmp_path / "grid")[0]
+    pictures = tiles.cut(path)
+    assert [picture["verdict"] for picture in pictures] == ["right"] * 4 + ["wrong"]
+    assert pictures[4]["lines"] == ("✗ true: Glioma", f"predicted: {title('Ödem →')} 0.90")
+    for picture, shade in zip(pictures, (40, 80, 120, 160, 200), strict=True):
+        (uri,) = picture["images"]
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            got = np.asarray(image.convert("L")).astype(int)
+        assert min(got.shape) > 350
+        assert abs(got - shade).max() <= 3  # nothing of the frame, the title or a neighbour
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[1]", '[{"boxes": [[0, 0, 9, 99999999]]}]', '[{"boxes": [[-1, 0, 9, 9]]}]', '[{"boxes": [[1]]}]'],
+)
+def test_marks_that_make_no_sense_are_not_followed(tmp_path: Path, text: str) -> None:
+    about = PngInfo()
+    about.add_text(tiles.KEY, text)
+    Image.new("L", (20, 20)).save(tmp_path / "a.png", pnginfo=about)
+    assert tiles.cut(tmp_path / "a.png") == []
+
+
+def test_legends_lie_outside_of_the_curves(tmp_path: Path, builders) -> None:
+    """Each corner is crossed by some curve, so every pixel row below the axes must be free for the legend."""
+    curves = class_curves(builders["table"](), "roc")
+    tall = pixels(roc_figure(curves, tmp_path / "roc"))
+    blue = np.abs(tall.astype(int) - (0, 114, 178)).max(axis=2) < 30
+    rows = np.flatnonzero(blue.any(axis=1))
+    # The last blue is the legend's sample, apart from the curve by the axis labels.
+    assert np.diff(rows).max() > 40
 
 
 def test_equal_data_make_equal_bytes_and_no_global_state_stays(tmp_path: Path) -> None:

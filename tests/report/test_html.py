@@ -5,11 +5,13 @@ import hashlib
 import html
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tumorlens.cli.main import COMMANDS
 from tumorlens.errors import DataError
 from tumorlens.evaluation import evaluate_table
 from tumorlens.report import render_report, words
@@ -74,8 +76,36 @@ def test_the_headline_numbers_are_those_of_metrics_json(page: Page, metrics) -> 
     for part in test["per_class"].values():
         assert words.percent(part["sensitivity"]).replace(words.NBSP, " ") in page.text.replace(words.NBSP, " ")
     assert page.text.count(words.RESEARCH_ONLY) == 1
-    assert "tumorlens verify" in page.text
     assert "learning_rate" in page.text
+
+
+def test_the_commands_exist_and_name_the_folder_as_it_was_given(run: Path, tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    spaced = builders["write"](tmp_path / "my run", builders["metrics"](table), [table])
+    for folder in (run, spaced):
+        printed = [
+            shlex.split(html.unescape(line))
+            for line in re.findall(r"<dt><code>(.*?)</code></dt>", render_report(folder).read_text(encoding="utf-8"))
+        ]
+        assert printed
+        for program, command, *rest in printed:
+            assert program == "tumorlens"
+            assert command in COMMANDS
+            assert str(folder) in rest or str(folder / "config.toml") in rest
+
+
+def test_both_hashes_are_named(page: Page, run: Path, metrics) -> None:
+    bundle = hashlib.sha256((run / "bundle" / "bundle.json").read_bytes()).hexdigest()
+    assert f"Bundle (bundle.json), SHA-256 {bundle}" in page.text
+    assert f"Network file (model.onnx), SHA-256 {metrics['model']['sha256']}" in page.text
+
+
+def test_what_the_intervals_are_where_all_are_right_is_said(page: Page) -> None:
+    assert "exact binomial bound" in page.text
+
+
+def test_closed_details_are_opened_for_paper(page: Page) -> None:
+    assert any("beforeprint" in text for a, text in page.scripts if a.get("type") == "module")
 
 
 def test_charts_and_pictures_are_inside(page: Page) -> None:
@@ -88,6 +118,9 @@ def test_charts_and_pictures_are_inside(page: Page) -> None:
     assert targets == set(specs)
     pictures = [a for tag, a in page.tags if tag == "img"]
     assert len(pictures) >= 7
+    # Cut apart, so that they flow on telephones and paper: 4 at random, 1 mistake beside its map, 2 rows of 4.
+    assert sum("webp" in a["src"] for a in pictures) == 4 + 2 + 8
+    assert "✗ true: Glioma predicted: Pituitary tumour 0.60" in page.text
     assert all(a["alt"] for a in pictures)
     sections = {a["id"] for tag, a in page.tags if tag == "section"}
     links = {a["href"] for tag, a in page.tags if tag == "a"}
@@ -146,10 +179,48 @@ def test_a_leak_is_said_beside_the_headline(tmp_path: Path, builders) -> None:
     metrics = builders["metrics"](
         clean, leaked={"removed": 20, "pairs": pairs}, as_shipped=evaluate_table(table, bootstrap=100)
     )
-    page = read(render_report(builders["write"](tmp_path / "run", metrics, [table])))
-    assert "20 test images also occur in the training data" in page.text
+    audit = builders["audit"] | {
+        "leaks": {"test_in_train_exact": 20, "test_in_train_near": None, "groups_crossing": 20, "pairs": []},
+        "verdict": "serious",
+    }
+    page = read(render_report(builders["write"](tmp_path / "run", metrics, [table], audit=audit)))
+    assert "20 test slices are not independent of the training data : identical to an image there." in page.text
+    assert "Never divided between sets" not in page.text
     assert "leaky" in page.text
     assert "Curves are drawn from" not in page.text  # leaked slices are not in the curves either
+
+
+def test_a_small_test_set_has_no_calibration_chart(tmp_path: Path, builders) -> None:
+    table = builders["table"](n=59)
+    source = render_report(builders["write"](tmp_path / "run", builders["metrics"](table), [table])).read_text()
+    assert "59 test slices cannot show it" in source
+    assert "chart-reliability" not in source
+
+
+def test_a_run_on_the_phantom_says_that_nobody_was_tested(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    metrics = builders["metrics"](table)
+    # A folder of real images may be called phantom; only the phantom itself leaves this note.
+    metrics["data"] |= {"sources": ["phantom"], "notes": []}
+    real = read(render_report(builders["write"](tmp_path / "real", metrics, [table])))
+    metrics["data"]["notes"] = ["phantom: synthetic images, for trying things out"]
+    drawn = read(render_report(builders["write"](tmp_path / "drawn", metrics, [table])))
+    for text in ("17 synthetic patients", "drawn images only"):
+        assert text in drawn.text
+        assert text not in real.text
+
+
+def test_files_left_out_are_counted_by_reason_first(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    metrics = builders["metrics"](table)
+    metrics["data"]["skipped"] = [
+        {"path": f"{code}{i}.png", "code": code, "reason": "why"}
+        for code, n in (("empty", 1), ("truncated", 3))
+        for i in range(n)
+    ]
+    text = read(render_report(builders["write"](tmp_path / "run", metrics, [table]))).text
+    assert "4 files left out: 3 truncated , 1 empty ." in text
+    assert text.index("3 truncated") < text.index("truncated0.png")
 
 
 def test_a_bare_run_says_what_is_missing(tmp_path: Path, builders) -> None:

@@ -70,5 +70,19 @@ def test_the_headline_names_size_unit_and_interval(unit: str) -> None:
     assert words.unit_note(scores) != words.unit_note(scores | {"unit": "?"}) or unit == "slice"
 
 
+def test_copies_are_called_identical_until_near_ones_are_searched_for() -> None:
+    scores = {"n": 9, "groups": 4, "unit": "duplicate cluster"}
+    assert "nearly" not in words.unit_note(scores)
+    assert "near-duplicate" not in words.unit_note(scores)
+    assert "nearly identical" in words.unit_note(scores, near=True)
+
+
+@pytest.mark.parametrize("unit", ["patient", "duplicate cluster", "slice"])
+def test_the_note_on_intervals_names_both_ways(unit: str) -> None:
+    note = words.unit_note({"n": 9, "groups": 4, "unit": unit})
+    assert "bootstrapped" in note
+    assert "exact binomial" in note
+
+
 def test_markdown_shows_hostile_names_as_they_are() -> None:
     assert words.markdown("a|b\n# <script>`x`</script>") == r"a\|b \# &lt;script&gt;\`x\`&lt;/script&gt;"

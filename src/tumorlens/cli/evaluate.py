@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tumorlens.cli.options import add_columns, add_data, print_json, settings_of
-from tumorlens.cli.show import reporter
+from tumorlens.cli.show import list_skipped, reporter
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -23,7 +23,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score."""
+    """Score. Exit code 1 when some inputs could not be used."""
+    from tumorlens.data.manifest import Skipped
     from tumorlens.pipeline.evaluating import evaluate
 
     document = evaluate(
@@ -33,10 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
         settings=settings_of(arguments),
         reporter=reporter(quiet=arguments.quiet),
     )
+    skipped = [Skipped(**item) for item in document["skipped"]]
+    if arguments.verbose:
+        list_skipped(skipped)
     if arguments.json:
         print_json(document)
     else:
         from tumorlens.report.summary import scores_text
 
         sys.stdout.write(scores_text(document) + "\n")
-    return 0
+    return 0 if all(item.by_rule for item in skipped) else 1

@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 
 from tumorlens import __version__
 from tumorlens.errors import TumorLensError, UsageError
@@ -69,6 +70,8 @@ def entry() -> None:
     """The console script."""
     if not {"-v", "--verbose"} & set(sys.argv[1:]):
         _mute_libraries()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text in any encoding
     sys.exit(main())
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tumorlens.pipeline.reporter import Reporter
+
+if TYPE_CHECKING:
+    from tumorlens.data.manifest import Skipped
 
 
 def reporter(*, quiet: bool = False) -> Reporter:
@@ -16,6 +19,12 @@ def reporter(*, quiet: bool = False) -> Reporter:
     if quiet:
         return Quiet()
     return Terminal() if sys.stderr.isatty() else Lines()
+
+
+def list_skipped(skipped: Iterable[Skipped]) -> None:
+    """Every input that was left out, one a line."""
+    for item in skipped:
+        _line(f"left out ({item.code}): {item.reason}")
 
 
 class Quiet(Reporter):

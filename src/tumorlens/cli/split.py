@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from pathlib import Path
 
 from tumorlens.cli.options import add_columns, add_data, settings_of
-from tumorlens.cli.show import reporter
+from tumorlens.cli.show import list_skipped, reporter
 from tumorlens.errors import UsageError
 
 
@@ -15,6 +15,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_data(command)
     command.add_argument("--out", required=True, metavar="manifest.csv", help="the manifest to write")
+    command.add_argument("--force", action="store_true", help="write over an existing file")
     how = command.add_mutually_exclusive_group()
     how.add_argument("--folds", type=int, metavar="K", help="K folds")
     how.add_argument(
@@ -26,26 +27,53 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Split and write the manifest."""
-    from tumorlens.pipeline.dataset import read, split
+    from tumorlens.data.manifest import by_code
+    from tumorlens.data.split import SPLITS
+    from tumorlens.pipeline.dataset import split
 
     if arguments.folds is not None and arguments.folds < 2:
         raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")
+    if arguments.folds and (arguments.fold_column or arguments.test_fold):
+        raise UsageError(
+            "found --folds beside --fold-column or --test-fold",
+            hint="--folds makes new folds; leave it out to use those that the data brings",
+        )
+    _check_out(arguments.out, arguments.data, arguments.force)
     fractions = _fractions(arguments.fractions) if arguments.fractions else None
     settings = settings_of(arguments, **({"data.fractions": fractions} if fractions else {}))
-    manifest = read(arguments.data, settings=settings.data, reporter=reporter(quiet=arguments.quiet))
-    divided = split(manifest, folds=arguments.folds or 0, settings=settings)
+    tell = reporter(quiet=arguments.quiet)
+    divided = split(arguments.data, folds=arguments.folds or 0, settings=settings, reporter=tell)
     divided.write_csv(arguments.out)
-    part = "fold" if arguments.folds else "split"
-    slices = Counter(getattr(row, part) for row in divided)
-    groups = Counter(
-        name for name, _ in {(getattr(row, part), g) for row, g in zip(divided, divided.groups, strict=True)}
-    )
-    for name in sorted(slices):
-        sys.stdout.write(f"{part} {name}: {slices[name]} slices of {groups[name]} groups\n")
-    if divided.skipped and not arguments.quiet:
-        sys.stderr.write(f"warning: {len(divided.skipped)} inputs were left out\n")
+    if divided.skipped:
+        tell.warn(f"{len(divided.skipped)} inputs were left out ({by_code(divided.skipped)}); -v lists them")
+    if arguments.verbose:
+        list_skipped(divided.skipped)
+    column = "fold" if arguments.folds else "split"
+    names = [str(number + 1) for number in range(arguments.folds)] if arguments.folds else SPLITS
+    for name in names:
+        part = divided.with_rows([row for row in divided if getattr(row, column) == name])
+        classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
+        if len(part):
+            sys.stdout.write(f"{column} {name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})\n")
     sys.stdout.write(f"{arguments.out}\n")
     return 0
+
+
+def _check_out(out: str, data: list[str], force: bool) -> None:
+    """Refuse to write over what is there: a manifest keeps only its own columns."""
+    from tumorlens.data.specs import parse
+
+    path = Path(out)
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"found --out {out}, expected a name that ends in .csv")
+    if not path.exists():
+        return
+    for item in data:
+        given = Path(parse(item).path)
+        if given.exists() and given.samefile(path):
+            raise UsageError(f"--out {out} is what is to be split", hint="name another file")
+    if path.is_dir() or not force:
+        raise UsageError(f"{out} already exists", hint="name another file, remove it, or write over it with --force")
 
 
 def _fractions(text: str) -> list[float]:

@@ -152,4 +152,6 @@ class Settings(Section, frozen=True):
     def __post_init__(self) -> None:
         fractions = self.data.fractions
         if abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0 or fractions[0] == 0:
-            raise ValueError(f"data.fractions must be three shares that sum to 1, not {list(fractions)}")
+            raise ValueError(
+                f"data.fractions must be three shares that sum to 1, some of it for training, not {list(fractions)}"
+            )

@@ -29,6 +29,7 @@ class Wanted:
         suffix: its extension, in lower case.
         folder: the patient as the folder around it says, used when neither the data set nor the file names one.
         series: what to call the patient of a multi-frame file when nothing else does.
+        sure_frame: the frame is meant; else it is ignored where the file is a single image.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Wanted:
     frame: int | None = None
     folder: str = ""
     series: str = ""
+    sure_frame: bool = True
 
 
 def is_volume(suffix: str) -> bool:
@@ -70,11 +72,13 @@ def rows(wanted: Wanted) -> tuple[list[Row], list[Skipped]]:
     if is_never(wanted.suffix):
         return [], [Skipped(wanted.path, "not_an_image", f"{wanted.path} is a {wanted.suffix} file, not an image")]
     if wanted.suffix in _PLAIN:
-        return [_row(wanted, wanted.frame, Header("", None))], []
+        return [_row(wanted, wanted.frame if wanted.sure_frame else None, Header("", None))], []
     try:
         header = io.inspect(wanted.path)
     except InputError as error:
         return [], [skip(wanted.path, error)]
+    if header.frames is None and not wanted.sure_frame:
+        return [_row(wanted, None, header)], []
     if header.frames is None or wanted.frame is not None:
         if wanted.frame is not None and wanted.frame >= (header.frames or 1):
             reason = f"{wanted.path} has no frame {wanted.frame}"

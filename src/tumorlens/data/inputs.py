@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from tumorlens import io
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
+from tumorlens.data.gather import candidates
 from tumorlens.data.listed import read_listed
 from tumorlens.data.listing import Entry, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped
 from tumorlens.data.pairing import pair
-from tumorlens.data.reading import not_found, read
+from tumorlens.data.reading import read
 from tumorlens.data.single import read_file
 from tumorlens.data.specs import parse
-from tumorlens.data.trees import candidates
 from tumorlens.errors import InputError, MissingExtraError
 from tumorlens.io.arrays import image_array_names
+from tumorlens.io.content import not_found
 
 
 def read_inputs(named: str) -> Manifest:
@@ -42,7 +43,7 @@ def read_inputs(named: str) -> Manifest:
     path, lower = spec.path, spec.path.lower()
     if not os.path.exists(path):
         if "!" not in path:
-            raise not_found(spec)
+            raise not_found(spec.path)
     elif os.path.isdir(path) or lower.endswith(".zip"):
         return _tree(path)
     elif lower.endswith((".csv", ".tsv")):

@@ -12,12 +12,13 @@ from tumorlens.data.manifest import Manifest, Row, Skipped
 from tumorlens.data.tables import read_table
 
 
-def read_listed(path: str, source: str, *, group_column: str = "", fold_column: str = "") -> Manifest:
+def read_listed(path: str, source: str, *, label: str = "", group_column: str = "", fold_column: str = "") -> Manifest:
     """The images that a table lists. A file that does not exist is skipped, not opened.
 
     Args:
         path: the table.
         source: name of the data set, for lines without one.
+        label: the class of everything in it, whatever the table says.
         group_column: the column that holds the group; default: one named ``group``.
         fold_column: the column that holds the fold; default: one named ``fold``.
 
@@ -28,6 +29,7 @@ def read_listed(path: str, source: str, *, group_column: str = "", fold_column: 
     table = read_table(path, group_column, fold_column)
     rows: list[Row] = []
     skipped: list[Skipped] = []
+    ignored = 0
     for record in table.records:
         if not record.path:
             skipped.append(Skipped(f"{path}, line {record.line}", "not_found", "the line names no image"))
@@ -41,7 +43,7 @@ def read_listed(path: str, source: str, *, group_column: str = "", fold_column: 
             Wanted(
                 path=record.path,
                 suffix=entry.suffix,
-                label=record.label,
+                label=label or record.label,
                 patient=record.patient,
                 group=record.group,
                 source=record.source or source,
@@ -51,11 +53,18 @@ def read_listed(path: str, source: str, *, group_column: str = "", fold_column: 
                 id=record.id,
                 frame=record.frame,
                 series=os.path.splitext(record.path)[0],
+                sure_frame=table.sure_frames,
             )
         )
+        ignored += sum(row.frame is None for row in made) if record.frame is not None else 0
         rows += made
         skipped += unusable
-    return Manifest(tuple(rows), tuple(skipped), table.notes)
+    notes = list(table.notes)
+    if ignored:
+        notes.append(f"{path}: the slice number of {ignored} single images is ignored")
+    if not table.has_labels and not label:
+        notes.append(f"{path} has no column with the class; its columns are {', '.join(table.columns)}")
+    return Manifest(tuple(rows), tuple(skipped), tuple(notes))
 
 
 def _missing(path: str) -> Skipped | None:

@@ -89,42 +89,59 @@ def _in_folder(root: str) -> Listing:
     skipped: list[Skipped] = []
     junk = 0
     seen: set[tuple[int, int]] = set()
-
-    def walk(folder: str, parts: tuple[str, ...]) -> Iterator[tuple[os.DirEntry[str], tuple[str, ...]]]:
+    # A stack of our own: folders may be nested deeper than Python may recurse.
+    stack = [_children(root, (), seen, skipped)]
+    while stack:
+        child, parts = next(stack[-1], (None, ()))
+        if child is None:
+            stack.pop()
+            continue
+        name = parts[-1]
         try:
-            found = Path(folder).stat()
-            children = list(os.scandir(folder))
-        except OSError as error:
-            code = "no_permission" if isinstance(error, PermissionError) else "not_found"
-            skipped.append(Skipped(folder, code, f"the folder {folder} cannot be opened"))
-            return
-        # A link may lead back up or to a folder that is read anyway: each real folder is read once.
-        if (found.st_dev, found.st_ino) in seen:
-            skipped.append(Skipped(folder, "link", f"{folder} links to a folder that has been read already"))
-            return
-        seen.add((found.st_dev, found.st_ino))
-        children.sort(key=lambda child: (child.is_symlink(), natural((child.name,))))
-        for child in children:
-            if child.is_dir() and not _is_junk_folder(child.name):
-                yield from walk(child.path, (*parts, child.name))
-            else:
-                yield child, (*parts, child.name)
-
-    for child, parts in walk(root, ()):
-        if child.is_dir() or _is_junk(parts[-1]):
+            folder = child.is_dir()
+            size = 0 if folder else child.stat().st_size
+        except OSError:  # also a link to itself
+            skipped.append(Skipped(shown(child.path), "not_found", f"{shown(child.path)} is a link to nothing"))
+            continue
+        if _is_junk_folder(name) if folder else _is_junk(name):
             junk += 1
-            continue
-        try:
-            size = child.stat().st_size
-        except OSError:
-            skipped.append(Skipped(child.path, "not_found", f"{child.path} is a link to nothing"))
-            continue
-        if size == 0:
+        elif shown(child.path) != child.path:
+            reason = f"the name {shown(child.path)} is not valid UTF-8; rename it"
+            skipped.append(Skipped(shown(child.path), "bad_name", reason))
+        elif folder:
+            stack.append(_children(child.path, parts, seen, skipped))
+        elif size == 0:
             skipped.append(Skipped(child.path, "empty", f"{child.path} is empty (0 bytes)"))
-            continue
-        entries.append(Entry(child.path, parts))
+        else:
+            entries.append(Entry(child.path, parts))
     entries.sort(key=lambda entry: natural(entry.parts))
     return Listing(tuple(entries), tuple(skipped), junk)
+
+
+def _children(
+    folder: str, parts: tuple[str, ...], seen: set[tuple[int, int]], skipped: list[Skipped]
+) -> Iterator[tuple[os.DirEntry[str], tuple[str, ...]]]:
+    """What a folder holds, links last; nothing when it cannot be opened or was read before."""
+    try:
+        found = Path(folder).stat()
+        children = list(os.scandir(folder))
+    except OSError as error:
+        code = "no_permission" if isinstance(error, PermissionError) else "not_found"
+        skipped.append(Skipped(shown(folder), code, f"the folder {shown(folder)} cannot be opened"))
+        return
+    # A link may lead back up or to a folder that is read anyway: each real folder is read once.
+    if (found.st_dev, found.st_ino) in seen:
+        skipped.append(Skipped(folder, "link", f"{folder} links to a folder that has been read already"))
+        return
+    seen.add((found.st_dev, found.st_ino))
+    children.sort(key=lambda child: (child.is_symlink(), natural((child.name,))))
+    for child in children:
+        yield child, (*parts, child.name)
+
+
+def shown(path: str) -> str:
+    """A path as it can be written anywhere: bytes of its name that are no UTF-8 appear as their numbers."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _in_zip(root: str) -> Listing:

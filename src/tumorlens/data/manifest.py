@@ -64,6 +64,17 @@ class Skipped:
     reason: str
     hint: str = ""
 
+    @property
+    def by_rule(self) -> bool:
+        """Left out because a rule says so, not because the input could not be used."""
+        return self.code in ("small_mask", "no_mask", "blank")
+
+
+def by_code(skipped: Iterable[Skipped]) -> str:
+    """How many were left out for which reason: ``corrupt 2, empty 1``."""
+    counts = Counter(item.code for item in skipped)
+    return ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
+
 
 COLUMNS = ("id", "path", "frame", "label", "patient", "group", "source", "split", "fold", "mask")
 
@@ -108,7 +119,7 @@ class Manifest:
     @property
     def groups(self) -> list[str]:
         """The unit that must not cross a split, per row: group, else patient, else the slice itself."""
-        return [row.group or (f"{row.source}/{row.patient}" if row.patient else row.id) for row in self.rows]
+        return [row.group or (patient_key(row) if row.patient else row.id) for row in self.rows]
 
     def count(self) -> dict[str, int]:
         """Slices per class, sorted by name."""
@@ -155,6 +166,11 @@ class Manifest:
         write_text(path, text.getvalue())
 
 
+def patient_key(row: Row) -> str:
+    """What tells a patient from all others: identifiers are those of one data set."""
+    return f"{row.source}/{row.patient}"
+
+
 def _portable(path: str, base: Path) -> str:
     if not path:
         return ""
@@ -164,10 +180,15 @@ def _portable(path: str, base: Path) -> str:
 
 
 def join(manifests: Sequence[Manifest]) -> Manifest:
-    """Several data sets as one, in the order given; each row keeps its source."""
+    """Several data sets as one, in the order given; each row keeps its source.
+
+    Of the provenance, lists (one entry per Kaggle data set) are put together, not replaced.
+    """
     provenance: dict[str, object] = {}
     for manifest in manifests:
-        provenance.update(manifest.provenance)
+        for name, fact in manifest.provenance.items():
+            earlier = provenance.get(name)
+            provenance[name] = [*earlier, *fact] if isinstance(earlier, list) and isinstance(fact, list) else fact
     return Manifest(
         rows=tuple(row for manifest in manifests for row in manifest.rows),
         skipped=tuple(item for manifest in manifests for item in manifest.skipped),

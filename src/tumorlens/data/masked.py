@@ -12,11 +12,10 @@ import numpy as np
 from tumorlens import io
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
-from tumorlens.data.layout import place, unwrap
+from tumorlens.data.gather import gather, patient_folder
+from tumorlens.data.layout import place
 from tumorlens.data.listing import Entry, Listing, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
-from tumorlens.data.pairing import pair
-from tumorlens.data.trees import candidates, patient_folder
 from tumorlens.errors import DataError, InputError
 
 Progress = Callable[[int, int], None]
@@ -42,12 +41,8 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
         InputError: when the archive is damaged.
         MissingExtraError: when a format needs a package that is not installed.
     """
-    found = _files(path)
-    skipped = list(found.skipped)
-    usable, unusable = candidates(found.entries)
-    skipped += unusable
-    entries, _repeated = unwrap(usable)
-    pairs = pair(entries)
+    gathered = gather(_files(path))
+    pairs, skipped = gathered.pairs, list(gathered.skipped)
     rows: list[Row] = []
     for done, entry in enumerate(pairs.images):
         if progress is not None:

@@ -20,14 +20,12 @@ def read_phantom(count: str = "", *, seed: int = SEED, progress: Callable[[int, 
         EnvironmentFailure: when the cache cannot be written.
     """
     from tumorlens.data.phantom import VERSION, write_phantom
-    from tumorlens.io.atomic import writing
 
     number = int(count) if count else DEFAULT_COUNT
     folder = io.cache_dir() / f"phantom-v{VERSION}-{number}-{seed}"
     table = folder / "manifest.csv"
     if not table.is_file():
-        with writing(folder):
-            write_phantom(folder, number, seed, progress)
+        write_phantom(folder, number, seed, progress)
     manifest = read_listed(os.fspath(table), "phantom")
     note = "phantom: synthetic images, for trying things out; numbers on it say nothing about real scans"
     return Manifest(

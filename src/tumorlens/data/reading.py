@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tumorlens.data.listed import read_listed
+from tumorlens.data.listing import shown
 from tumorlens.data.manifest import Manifest, join
 from tumorlens.data.specs import Spec, parse
-from tumorlens.data.tables import columns_of
+from tumorlens.data.tables import columns_of, named
 from tumorlens.data.trees import read_tree
 from tumorlens.errors import DataError, InputError
+from tumorlens.io.content import not_found
 from tumorlens.labels import canonical
 
 Progress = Callable[[int, int], None]
@@ -51,22 +52,29 @@ def read(
     parsed = [parse(spec) for spec in _as_list(specs)]
     if not parsed:
         raise DataError("no data set was named", hint="name a folder, for example: data/", code="empty")
-    _check_columns(parsed, group_column, fold_column)
+    headers = _headers(parsed) if group_column or fold_column else {}
+    for column in filter(None, (group_column, fold_column)):
+        _check_column(column, headers)
     taken: Counter[str] = Counter()
     manifests: list[Manifest] = []
     for spec in parsed:
         taken[spec.source] += 1
         source = spec.source if taken[spec.source] == 1 else f"{spec.source}-{taken[spec.source]}"
         try:
-            manifest = _read_one(spec, source, min_mask_pixels, group_column, fold_column, progress)
+            here = headers.get(spec.path, ())
+            columns = {
+                "group_column": group_column if named(here, group_column) is not None else "",
+                "fold_column": fold_column if named(here, fold_column) is not None else "",
+            }
+            manifest = _read_one(spec, source, min_mask_pixels, columns, progress)
         except InputError as error:
             raise DataError(error.message, hint=error.hint, code=error.code) from error
         manifests.append(_labelled(manifest, spec))
-    return replace(join(_apart(manifests)), provenance=_facts(manifests))
+    return join(_apart(manifests))
 
 
 def _read_one(
-    spec: Spec, source: str, min_mask_pixels: int, group_column: str, fold_column: str, progress: Progress | None
+    spec: Spec, source: str, min_mask_pixels: int, columns: dict[str, str], progress: Progress | None
 ) -> Manifest:
     if spec.kind == "kaggle":
         from tumorlens.data.kaggle import read_kaggle
@@ -77,7 +85,11 @@ def _read_one(
 
         return read_phantom(spec.path, progress=progress)
     if not os.path.exists(spec.path):
-        raise not_found(spec)
+        raise not_found(spec.path.rstrip("/\\") or spec.path)
+    if shown(spec.path) != spec.path:
+        raise InputError(
+            f"the name {shown(spec.path)} is not valid UTF-8", hint="rename the file or folder", code="bad_name"
+        )
     if spec.kind == "mask":
         from tumorlens.data.masked import read_masked
 
@@ -86,13 +98,7 @@ def _read_one(
     if os.path.isdir(spec.path) or lower.endswith(".zip"):
         return read_tree(spec.path, source, label=spec.label, progress=progress)
     if lower.endswith((".csv", ".tsv")):
-        manifest = read_listed(
-            spec.path,
-            source,
-            group_column=group_column if has_column(spec.path, group_column) else "",
-            fold_column=fold_column if has_column(spec.path, fold_column) else "",
-        )
-        return manifest if not spec.label else manifest.with_rows(replace(r, label=spec.label) for r in manifest)
+        return read_listed(spec.path, source, label=spec.label, **columns)
     if lower.endswith(".npz"):
         from tumorlens.data.medmnist import read_npz
 
@@ -102,41 +108,28 @@ def _read_one(
     return read_file(spec.path, source, label=spec.label)
 
 
-def has_column(path: str, name: str) -> bool:
-    """Whether a table has a column of that name, in any case."""
-    return bool(name) and name.strip().lower() in {column.lower() for column in columns_of(path)}
-
-
 def _as_list(specs: OneOrMany) -> list[str]:
     if isinstance(specs, (str, os.PathLike)):
         return [os.fspath(specs)]
     return [os.fspath(spec) for spec in specs]
 
 
-def _check_columns(specs: Sequence[Spec], *names: str) -> None:
+def _headers(specs: Sequence[Spec]) -> dict[str, tuple[str, ...]]:
+    """The column names of every table among the data sets."""
+    paths = [spec.path for spec in specs if spec.path.lower().endswith((".csv", ".tsv")) and os.path.isfile(spec.path)]
+    return {path: columns_of(path) for path in paths}
+
+
+def _check_column(name: str, headers: Mapping[str, Sequence[str]]) -> None:
     """A column named by the user must be in at least one of the tables; the others need not have it."""
-    for name in filter(None, names):
-        tables = [spec.path for spec in specs if spec.path.lower().endswith((".csv", ".tsv"))]
-        tables = [path for path in tables if os.path.isfile(path)]
-        if any(has_column(path, name) for path in tables):
-            continue
-        there = "; ".join(f"{path} has the columns {', '.join(columns_of(path))}" for path in tables)
-        raise DataError(
-            f"no data set has a column {name!r}",
-            hint=there or "only a manifest .csv has columns: give one, or leave the option out",
-            code="no_column",
-        )
-
-
-def not_found(spec: Spec) -> DataError:
-    """A path that does not exist, with the closest one that does."""
-    folder, name = os.path.split(spec.path.rstrip("/\\"))
-    try:
-        close = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
-    except OSError:
-        close = []
-    hint = f"did you mean {os.path.join(folder, close[0])}?" if close else "check the spelling and the working folder"
-    return DataError(f"{spec.path} does not exist", hint=hint, code="not_found")
+    if any(named(columns, name) is not None for columns in headers.values()):
+        return
+    there = "; ".join(f"{path} has the columns {', '.join(columns)}" for path, columns in headers.items())
+    raise DataError(
+        f"no data set has a column {name!r}",
+        hint=there or "only a manifest .csv has columns: give one, or leave the option out",
+        code="no_column",
+    )
 
 
 def _labelled(manifest: Manifest, spec: Spec) -> Manifest:
@@ -161,16 +154,6 @@ def _labelled(manifest: Manifest, spec: Spec) -> Manifest:
         if old != new
     ]
     return replace(manifest, rows=tuple(rows), notes=(*manifest.notes, *notes))
-
-
-def _facts(manifests: Sequence[Manifest]) -> dict[str, object]:
-    """The provenance of all; lists (one entry per Kaggle data set) are put together, not replaced."""
-    facts: dict[str, object] = {}
-    for manifest in manifests:
-        for name, fact in manifest.provenance.items():
-            earlier = facts.get(name)
-            facts[name] = [*earlier, *fact] if isinstance(earlier, list) and isinstance(fact, list) else fact
-    return facts
 
 
 def _apart(manifests: Sequence[Manifest]) -> list[Manifest]:

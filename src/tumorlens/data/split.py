@@ -54,27 +54,23 @@ def assign(labels: Sequence[str], groups: Sequence[str], shares: Sequence[float]
     return [part_of[group] for group in groups]
 
 
-def split(manifest: Manifest, settings: DataSettings, seed: int) -> Manifest:
+def split(manifest: Manifest, settings: DataSettings, seed: int, *, every_part: bool = False) -> Manifest:
     """The data set with a split for every row.
 
     In this order of preference: the fold named by ``test_fold`` is the test set; a test set that the data brings is
     kept; else train, validation and test are made by ``fractions``. A validation set is made from the training rows
     where the data brings none. Groups never cross between parts made here.
 
+    Args:
+        manifest: grouped and labelled.
+        settings: see above.
+        seed: for ties between groups.
+        every_part: training, validation and test are all needed; else only those that have a share.
+
     Raises:
-        DataError: for a fold that does not exist, or when a class has no training slice.
+        DataError: for a fold that does not exist, or when a class has no training slice, or when a part is empty.
     """
-    rows = list(manifest.rows)
-    if settings.test_fold:
-        folds = sorted({row.fold for row in rows} - {""})
-        if settings.test_fold not in folds:
-            raise DataError(
-                f"no slice is in fold {settings.test_fold!r}; "
-                + (f"found folds {', '.join(folds)}" if folds else "the data has no folds"),
-                hint="name the manifest's column with --fold-column, or leave out --test-fold",
-                code="no_fold",
-            )
-        rows = [replace(row, split="test" if row.fold == settings.test_fold else "train") for row in rows]
+    rows = list((hold_out(manifest, settings.test_fold) if settings.test_fold else manifest).rows)
     brought = Counter(row.split for row in rows)
     if not brought["test"]:
         rows = _divide(manifest, rows, lambda row: row.split in ("", "train"), settings.fractions, seed)
@@ -86,8 +82,25 @@ def split(manifest: Manifest, settings: DataSettings, seed: int) -> Manifest:
             manifest, rows, lambda row: row.split == "train", (train / (train + val), val / (train + val), 0.0), seed
         )
     result = manifest.with_rows(rows)
-    _check(result)
+    _check(result, settings.fractions, every_part)
     return result
+
+
+def hold_out(manifest: Manifest, fold: str) -> Manifest:
+    """The data set with one of its folds as the test set and everything else as training.
+
+    Raises:
+        DataError: for a fold that does not exist.
+    """
+    folds = sorted({row.fold for row in manifest} - {""})
+    if fold not in folds:
+        raise DataError(
+            f"no slice is in fold {fold!r}; "
+            + (f"found folds {', '.join(folds)}" if folds else "the data has no folds"),
+            hint="name the manifest's column with --fold-column, or leave out --test-fold",
+            code="no_fold",
+        )
+    return manifest.with_rows(replace(row, split="test" if row.fold == fold else "train") for row in manifest)
 
 
 def folds(manifest: Manifest, count: int, seed: int) -> Manifest:
@@ -106,17 +119,19 @@ def folds(manifest: Manifest, count: int, seed: int) -> Manifest:
     return manifest.with_rows(replace(row, fold=str(part + 1)) for row, part in zip(manifest.rows, parts, strict=True))
 
 
-def leaked(manifest: Manifest) -> dict[str, str]:
-    """Test slices whose group is also in training or validation: id → id of a slice of the same group there."""
-    elsewhere = {
-        group: row.id
-        for row, group in zip(manifest.rows, manifest.groups, strict=True)
-        if row.split in ("train", "val")
-    }
+def leaked(manifest: Manifest, part: str = "test") -> dict[str, str]:
+    """Slices of a part whose group the model has seen: id → id of a slice of the same group there.
+
+    Args:
+        manifest: split and grouped.
+        part: ``test``, which must share no group with training or validation, or ``val``, with training.
+    """
+    seen = SPLITS[: SPLITS.index(part)]
+    elsewhere = {group: row.id for row, group in zip(manifest.rows, manifest.groups, strict=True) if row.split in seen}
     return {
         row.id: elsewhere[group]
         for row, group in zip(manifest.rows, manifest.groups, strict=True)
-        if row.split == "test" and group in elsewhere
+        if row.split == part and group in elsewhere
     }
 
 
@@ -131,7 +146,7 @@ def _divide(
     return rows
 
 
-def _check(manifest: Manifest) -> None:
+def _check(manifest: Manifest, fractions: Sequence[float], every_part: bool) -> None:
     trained = {row.label for row in manifest if row.split == "train"}
     missing = sorted(set(manifest.labels) - trained)
     if missing:
@@ -140,10 +155,14 @@ def _check(manifest: Manifest) -> None:
             hint="more slices or patients of that class are needed; its patients cannot be divided",
             code="class_empty",
         )
-    for name in SPLITS:
-        if not any(row.split == name for row in manifest):
-            raise DataError(
-                f"the {name} set is empty: {len(set(manifest.groups))} groups cannot be divided as asked",
-                hint="give more data or other data.fractions",
-                code="split_empty",
-            )
+    for name, share in zip(SPLITS, fractions, strict=True):
+        if any(row.split == name for row in manifest) or not (share or every_part):
+            continue
+        groups = len(set(manifest.groups))
+        wanted = ", ".join(f"{part:g}" for part in fractions)
+        found = f"{groups} groups cannot be divided so" if share else "it gets no share"
+        raise DataError(
+            f"the {name} set is empty: data.fractions is {wanted} and {found}",
+            hint="give more data, or change data.fractions (of split: --fractions)",
+            code="split_empty",
+        )

@@ -6,7 +6,7 @@ import csv
 import io as textio
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,20 +56,24 @@ class Table:
         columns: its own column names.
         records: its lines.
         notes: what a person should know.
+        sure_frames: the frames stand in a column called ``frame``; one called ``slice`` may mean something else.
+        has_labels: it has a column with the class.
     """
 
     columns: tuple[str, ...]
     records: tuple[Record, ...]
     notes: tuple[str, ...]
+    sure_frames: bool
+    has_labels: bool
 
 
 def columns_of(path: str) -> tuple[str, ...]:
-    """The column names of a table.
+    """The column names of a table; only its first line is taken apart.
 
     Raises:
         DataError: when it cannot be read.
     """
-    return tuple(_rows(path)[0])
+    return tuple(next(_lines(path))[1])
 
 
 def read_table(path: str, group_column: str = "", fold_column: str = "") -> Table:
@@ -85,11 +89,12 @@ def read_table(path: str, group_column: str = "", fold_column: str = "") -> Tabl
     Raises:
         DataError: no such file or column, no path column, a value that makes no sense.
     """
-    header, lines = _rows(path)
+    (_, header), *lines = _lines(path)
     at = _columns(path, header)
+    sure = "frame" not in at or _key(header[at["frame"]]) == "frame"
     for field, wanted in (("group", group_column), ("fold", fold_column)):
         if wanted:
-            at[field] = _named(path, header, wanted)
+            at[field] = _required(path, header, wanted)
     base = os.path.dirname(path)
     notes: list[str] = []
     if "id" in at:
@@ -106,7 +111,7 @@ def read_table(path: str, group_column: str = "", fold_column: str = "") -> Tabl
             line=number,
             id=cell("id"),
             path=_resolved(base, cell("path")),
-            frame=_frame(path, number, cell("frame")),
+            frame=_frame(path, number, cell("frame"), sure),
             label=cell("label"),
             patient=cell("patient"),
             group=cell("group"),
@@ -116,10 +121,12 @@ def read_table(path: str, group_column: str = "", fold_column: str = "") -> Tabl
             mask=_resolved(base, cell("mask")),
         )
 
-    return Table(tuple(header), tuple(record(number, line) for number, line in lines), tuple(notes))
+    records = tuple(record(number, line) for number, line in lines)
+    return Table(tuple(header), records, tuple(notes), sure, "label" in at)
 
 
-def _rows(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, with their numbers; the first is the header."""
     try:
         if os.path.getsize(path) > _MAX_BYTES:
             raise DataError(f"{path} is too large for a table", hint="split it", code="too_large")
@@ -137,12 +144,13 @@ def _rows(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     delimiter = max(",;\t", key=first.count)
     try:
         reader = csv.reader(textio.StringIO(text, newline=""), delimiter=delimiter)
-        lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
+        header = next((line for line in reader if any(cell.strip() for cell in line)), None)
+        if header is None:
+            raise DataError(f"{path} has no lines", hint="the first line names the columns: path,label", code="empty")
+        yield reader.line_num, [cell.strip() for cell in header]
+        yield from ((reader.line_num, line) for line in reader if any(cell.strip() for cell in line))
     except csv.Error as error:
         raise DataError(f"{path} is not a table: {error}", hint="save it as CSV, UTF-8", code="corrupt") from error
-    if not lines:
-        raise DataError(f"{path} has no lines", hint="the first line names the columns: path,label", code="empty")
-    return [cell.strip() for cell in lines[0][1]], lines[1:]
 
 
 def _columns(path: str, header: Sequence[str]) -> dict[str, int]:
@@ -158,10 +166,18 @@ def _columns(path: str, header: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _named(path: str, header: Sequence[str], wanted: str) -> int:
+def named(header: Sequence[str], wanted: str) -> int | None:
+    """Where the column ``wanted`` stands: the very name, else one that differs only in case, space or dash."""
     for names, name in ((list(header), wanted), ([_key(item) for item in header], _key(wanted))):
-        if name in names:
+        if name and name in names:
             return names.index(name)
+    return None
+
+
+def _required(path: str, header: Sequence[str], wanted: str) -> int:
+    at = named(header, wanted)
+    if at is not None:
+        return at
     raise DataError(
         f"{path} has no column {wanted!r}",
         hint=f"its columns are {', '.join(header)}",
@@ -183,7 +199,7 @@ def _resolved(base: str, path: str) -> str:
     return os.path.normpath(os.path.join(base, path)) if "!" not in path else os.path.join(base, path)
 
 
-def _frame(path: str, line: int, text: str) -> int | None:
+def _frame(path: str, line: int, text: str, sure: bool) -> int | None:
     if not text:
         return None
     try:
@@ -191,6 +207,8 @@ def _frame(path: str, line: int, text: str) -> int | None:
         if number != int(number) or number < 0:
             raise ValueError(text)
     except (ValueError, OverflowError) as error:
+        if not sure:  # a column called slice may hold anything
+            return None
         raise DataError(
             f"{path}, line {line}: frame {text!r} is not a whole number",
             hint="leave it empty for a single image",

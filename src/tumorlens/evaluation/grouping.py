@@ -17,8 +17,9 @@ def independent_units(table: PredictionTable) -> tuple[NDArray[np.int64], str]:
     patient whose slices lie in two groups joins them, otherwise the interval would come out too narrow.
 
     Returns:
-        int64 (N,), a number per slice from 0 to G - 1 in order of appearance; and ``patient`` when every patient is
-        known, ``slice`` when every slice stands alone, else ``duplicate cluster``.
+        int64 (N,), a number per slice from 0 to G - 1 in order of appearance; and what they are: where every patient is
+        known, ``patient``, or ``group`` when groups join several patients; else ``slice`` when every slice stands
+        alone, else ``duplicate cluster``.
     """
     parent = list(range(len(table)))
 
@@ -40,7 +41,8 @@ def independent_units(table: PredictionTable) -> tuple[NDArray[np.int64], str]:
     number: dict[int, int] = {}
     units = np.array([number.setdefault(root(i), len(number)) for i in range(len(table))], dtype=np.int64)
     if all(table.patients):
-        return units, "patient"
+        patients = len(set(zip(table.sources, table.patients, strict=True)))
+        return units, "patient" if len(number) == patients else "group"
     alone = max(Counter(units.tolist()).values(), default=1) == 1
     return units, "slice" if alone else "duplicate cluster"
 

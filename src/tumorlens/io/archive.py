@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import struct
@@ -81,31 +80,13 @@ def read_member(content: Content, name: str, limits: Limits = DEFAULT) -> bytes 
         return data
 
 
-def digest_member(content: Content, name: str, limits: Limits = DEFAULT, *, skip_npy_header: bool = False) -> str:
-    """SHA-256 (hex) of the unpacked bytes of one member; of an ``.npy`` member, optionally, of its array bytes only.
-
-    Raises:
-        InputError: as :func:`read_member`, and ``not_found``.
-    """
-    with decoding(f"{content.name}!{name}", "zip member"):
-        total = hashlib.sha256()
-        with open_member(content, name, limits) as file:
-            if skip_npy_header:
-                prefix = file.read(8)
-                size = struct.unpack("<H", file.read(2))[0] if prefix[6] == 1 else struct.unpack("<I", file.read(4))[0]
-                file.read(size)
-            while block := file.read(1 << 20):
-                total.update(block)
-        return total.hexdigest()
-
-
 def open_member(content: Content, name: str, limits: Limits = DEFAULT) -> IO[bytes]:
     """One member as a file object that unpacks while it is read.
 
     To be used inside :func:`~tumorlens.io.guard.decoding`.
 
     Raises:
-        InputError: as :func:`digest_member`.
+        InputError: as :func:`read_member`, and ``not_found``.
     """
     archive = _archive(content, limits)
     info = _info(archive, name, content, limits)

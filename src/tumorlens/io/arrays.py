@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from tumorlens.io.volumes import Frames
 _MAX_VALUES = 10_000_000
 
 
-def inspect(content: Content, limits: Limits) -> Header:
+def inspect(content: Content, kind: str, limits: Limits) -> Header:
     """Number of images in the array, from its header; None for one (H, W) array.
 
     Raises:
@@ -33,7 +34,7 @@ def inspect(content: Content, limits: Limits) -> Header:
         return Header("npz", shape[0] if len(shape) > 2 else None)
 
 
-def frames(content: Content, limits: Limits) -> Frames:
+def frames(content: Content, kind: str, limits: Limits) -> Frames:
     """Read the array.
 
     Raises:
@@ -46,6 +47,22 @@ def frames(content: Content, limits: Limits) -> Frames:
         if len(shape) == 2:
             return Frames((images,), single=True)
         return Frames(_Grey(images), unrelated=True)
+
+
+def digest(content: Content, limits: Limits) -> str:
+    """SHA-256 (hex) of the array named in ``content.inner``: its shape, order and type, then its bytes.
+
+    The same bytes in another shape are other pictures. The rest of the header (version, padding) is the writer's own.
+
+    Raises:
+        InputError: no such array, damaged.
+    """
+    with decoding(content.name, "npz"), archive.open_member(content, f"{content.inner}.npy", limits) as file:
+        shape, fortran, dtype = _npy_header(file)
+        total = hashlib.sha256(repr((shape, fortran, dtype.str)).encode())
+        while block := file.read(1 << 20):
+            total.update(block)
+        return total.hexdigest()
 
 
 def image_arrays(content: Content, limits: Limits) -> list[str]:
@@ -158,9 +175,7 @@ def _one(content: Content, limits: Limits) -> str:
 
 def _header(content: Content, name: str, limits: Limits) -> tuple[tuple[int, ...], np.dtype]:
     with archive.open_member(content, f"{name}.npy", limits) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _fortran, dtype = read(file)
+        shape, _fortran, dtype = _npy_header(file)
     if dtype.hasobject:
         raise InputError(
             f"{content.name} keeps Python objects in {name}, which are not loaded for safety",
@@ -168,6 +183,13 @@ def _header(content: Content, name: str, limits: Limits) -> tuple[tuple[int, ...
             code="unsupported",
         )
     return tuple(int(size) for size in shape), dtype
+
+
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return shape, fortran, dtype
 
 
 def _is_images(shape: tuple[int, ...], dtype: np.dtype) -> bool:

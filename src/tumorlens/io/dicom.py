@@ -31,7 +31,7 @@ _META_BYTES = 1 << 18
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
-def inspect(content: Content, limits: Limits) -> Header:
+def inspect(content: Content, kind: str, limits: Limits) -> Header:
     """Frames and patient, from the header.
 
     Raises:
@@ -45,7 +45,7 @@ def inspect(content: Content, limits: Limits) -> Header:
         return Header("dicom", frames, _text(dataset, "PatientID"))
 
 
-def frames(content: Content, limits: Limits) -> Frames:
+def frames(content: Content, kind: str, limits: Limits) -> Frames:
     """Decode all frames.
 
     Raises:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from tumorlens.errors import InputError
 from tumorlens.io import archive, raster
@@ -15,6 +17,24 @@ from tumorlens.io.slice import Slice
 from tumorlens.io.sniff import HEAD, RASTER, sniff
 from tumorlens.io.volumes import Frames, recent
 
+
+class _Reader(Protocol):
+    """What a module that opens a format offers."""
+
+    def inspect(self, content: Content, kind: str, limits: Limits) -> Header: ...
+
+    def frames(self, content: Content, kind: str, limits: Limits) -> Frames: ...
+
+
+# Format → module; imported only when a file of that format comes.
+_READERS = {
+    **dict.fromkeys(RASTER, "raster"),
+    "dicom": "dicom",
+    "nifti": "nifti",
+    "nifti.gz": "nifti",
+    "hdf5": "matlab",
+    "npz": "arrays",
+}
 _KEYED = frozenset({"npz", "hdf5"})  # formats with named things inside: ``set.npz!train_images``, ``1.mat!tumorMask``
 
 
@@ -71,38 +91,23 @@ def inspect(path: str, *, limits: Limits = DEFAULT) -> Header:
         MissingExtraError: when the format needs a package that is not installed.
     """
     content, kind = find(path, limits)
-    if kind in RASTER:
-        return Header(kind, raster.count(content, kind, limits))
-    if kind == "dicom":
-        from tumorlens.io import dicom
-
-        return dicom.inspect(content, limits)
-    if kind in ("nifti", "nifti.gz"):
-        from tumorlens.io import nifti
-
-        return nifti.inspect(content, kind, limits)
-    if kind == "hdf5":
-        from tumorlens.io import matlab
-
-        return matlab.inspect(content, limits)
-    if kind == "npz":
-        from tumorlens.io import arrays
-
-        return arrays.inspect(content, limits)
-    raise _is_archive(content)
+    return _reader(content, kind).inspect(content, kind, limits)
 
 
 def digest(path: str, *, limits: Limits = DEFAULT) -> str:
-    """SHA-256 (hex) of the encoded bytes of a file or member; of an ``.npz`` array, of the array's bytes.
+    """SHA-256 (hex) of the encoded bytes of a file or member; of an array inside one, of its shape, type and bytes.
 
     Raises:
         InputError: when it cannot be opened.
     """
     content, kind = find(path, limits, any_kind=True)
     if kind == "npz" and content.inner:
-        return archive.digest_member(content, f"{content.inner}.npy", limits, skip_npy_header=True)
+        from tumorlens.io import arrays
+
+        return arrays.digest(content, limits)
     if kind == "hdf5" and content.inner:
-        return hashlib.sha256(_frames(content, kind, limits).pixels[0].tobytes()).hexdigest()
+        pixels = _frames(content, kind, limits).pixels[0]
+        return hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes()).hexdigest()
     total = hashlib.sha256()
     with content.open() as file:
         while block := file.read(1 << 20):
@@ -196,29 +201,14 @@ def _all(content: Content, kind: str, limits: Limits) -> list[Slice]:
 def _frames(content: Content, kind: str, limits: Limits) -> Frames:
     if kind in ("jpeg", "png"):
         return raster.image(content, kind, limits)
-    return recent((*content.key, limits), lambda: _decode(content, kind, limits))
+    return recent((*content.key, limits), lambda: _reader(content, kind).frames(content, kind, limits))
 
 
-def _decode(content: Content, kind: str, limits: Limits) -> Frames:
-    if kind in RASTER:
-        return raster.frames(content, kind, limits)
-    if kind == "dicom":
-        from tumorlens.io import dicom
-
-        return dicom.frames(content, limits)
-    if kind in ("nifti", "nifti.gz"):
-        from tumorlens.io import nifti
-
-        return nifti.frames(content, kind, limits)
-    if kind == "hdf5":
-        from tumorlens.io import matlab
-
-        return matlab.frames(content, limits)
-    if kind == "npz":
-        from tumorlens.io import arrays
-
-        return arrays.frames(content, limits)
-    raise _is_archive(content)
+def _reader(content: Content, kind: str) -> _Reader:
+    if kind not in _READERS:
+        raise _is_archive(content)
+    reader: _Reader = importlib.import_module(f"tumorlens.io.{_READERS[kind]}")
+    return reader
 
 
 def _is_archive(content: Content) -> InputError:

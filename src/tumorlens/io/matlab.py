@@ -24,7 +24,7 @@ _LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 _FIELDS = ("image", "tumorMask")
 
 
-def inspect(content: Content, limits: Limits) -> Header:
+def inspect(content: Content, kind: str, limits: Limits) -> Header:
     """Class, patient and whether there is a mask.
 
     Raises:
@@ -39,7 +39,7 @@ def inspect(content: Content, limits: Limits) -> Header:
         return Header("hdf5", None, _patient(content, struct, limits), _label(content, struct, limits), mask)
 
 
-def frames(content: Content, limits: Limits) -> Frames:
+def frames(content: Content, kind: str, limits: Limits) -> Frames:
     """The image, or the field named behind the ``!``.
 
     Raises:

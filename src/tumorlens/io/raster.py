@@ -18,6 +18,7 @@ from tumorlens.errors import InputError
 from tumorlens.io import header
 from tumorlens.io.content import Content
 from tumorlens.io.guard import decoding, silent_stderr
+from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits, too_large
 from tumorlens.io.volumes import Frames
 
@@ -33,12 +34,16 @@ _TURNS = {
 }
 
 
-def count(content: Content, kind: str, limits: Limits) -> int | None:
-    """Number of frames, None for a single image, from the header.
+def inspect(content: Content, kind: str, limits: Limits) -> Header:
+    """What the header says: the number of frames, None for a single image.
 
     Raises:
         InputError: ``too_large``, ``truncated``, ``corrupt``.
     """
+    return Header(kind, _count(content, kind, limits))
+
+
+def _count(content: Content, kind: str, limits: Limits) -> int | None:
     if kind == "png":
         limits.check_image(content.name, *header.png_size(content.name, content.head(64)))
         return None

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tumorlens import bundle, config
 from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest, by_code
+from tumorlens.data.split import hold_out, leaked
 from tumorlens.errors import DataError
 from tumorlens.inference import Predictor
-from tumorlens.io.atomic import write_json
-from tumorlens.pipeline.dataset import Data, labelled, read, standardised
+from tumorlens.io.atomic import write_json, writing
+from tumorlens.pipeline.dataset import Data, grouped, labelled, read
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of
+from tumorlens.pipeline.seen import seen
 
 
 def evaluate(
@@ -27,7 +31,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Every metric of a model on labelled data; the contract's ``evaluate --json`` document.
 
-    With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that.
+    With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that. Slices that
+    share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
+    are left out of the scores; ``as_shipped`` has them. ``skipped`` lists what could not be used.
 
     Args:
         model: MODEL.
@@ -38,24 +44,42 @@ def evaluate(
 
     Raises:
         ModelError: when there is no such model.
-        DataError: when the data cannot be used, or has classes that the model does not know.
+        DataError: when the data cannot be used, has classes that the model does not know, or holds nothing but what
+            the model was trained on.
+        EnvironmentFailure: when ``out`` cannot be written.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
     predictor = Predictor(bundle.load(model))
     if caution := predictor.bundle.info.caution:
         tell.warn(caution)
+    if out is not None:
+        with writing(out):  # rather now than after the work
+            Path(out).mkdir(parents=True, exist_ok=True)
+    recipe = predictor.bundle.info.recipe
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     if chosen.data.test_fold:
-        manifest = manifest.where(lambda row: row.fold == chosen.data.test_fold)
-    elif any(row.split == "test" for row in manifest):
-        manifest = manifest.split("test")
-        tell.note(f"scoring the {len(manifest)} slices of the data's test set")
-    _check_classes(sorted(set(manifest.labels)), predictor.labels, len(manifest))
-    ready = standardised(manifest, predictor.bundle.info.recipe, tell)
+        manifest = hold_out(manifest, chosen.data.test_fold)
+    part = "test" if any(row.split == "test" for row in manifest) else ""
+    _check_classes(manifest.split(part) if part else manifest, predictor.labels)
+    ready, keys = grouped(manifest, recipe, chosen.data, tell)
+    for note in ready.manifest.notes:
+        tell.note(note)
+    familiar = seen(predictor.bundle.where, recipe, ready.manifest, keys, tell)
+    if part:
+        # What is not for testing counts as training, whether or not it says so.
+        familiar |= set(
+            leaked(ready.manifest.with_rows(replace(row, split=row.split or "train") for row in ready.manifest))
+        )
+        ready = ready.part(part)
+        tell.note(f"scoring the {len(ready.manifest)} slices of the data's test set")
+    if not len(ready.manifest):
+        raise DataError("no test slice could be read", hint="look at the files of the test set", code="empty")
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
     table = table_of(ready.manifest, predictor.labels, outputs)
-    document = scores(table, set(), chosen.evaluate, chosen.seed)
+    document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed)
+    _tell(document, ready.manifest, tell)
+    document["skipped"] = [asdict(item) for item in ready.manifest.skipped]
     if out is not None:
         folder = Path(out)
         write_json(folder / "metrics.json", document)
@@ -63,10 +87,29 @@ def evaluate(
     return document
 
 
-def _check_classes(found: list[str], known: tuple[str, ...], count: int) -> None:
-    if not count:
-        raise DataError("no slice is left to score", hint="look at --fold-column and --test-fold", code="empty")
-    unknown = sorted(set(found) - set(known))
+def _tell(document: dict[str, Any], manifest: Manifest, tell: Reporter) -> None:
+    """Warn of what the scores leave out.
+
+    Raises:
+        DataError: when that is everything.
+    """
+    if manifest.skipped:
+        tell.warn(f"{len(manifest.skipped)} inputs were left out ({by_code(manifest.skipped)}); -v lists them")
+    if not document["n"]:
+        raise DataError(
+            "every slice shares a patient or picture with what the model was trained on, so there is no honest score",
+            hint="score slices of other patients",
+            code="all_leaked",
+        )
+    if document["as_shipped"]:
+        count = document["as_shipped"]["n"] - document["n"]
+        tell.warn(
+            f"{count} slices share a patient or picture with training; the scores leave them out (as_shipped has them)"
+        )
+
+
+def _check_classes(manifest: Manifest, known: tuple[str, ...]) -> None:
+    unknown = sorted(set(manifest.labels) - set(known))
     if unknown:
         raise DataError(
             f"the data has class {unknown[0]!r}, which the model does not know; it knows {', '.join(known)}",

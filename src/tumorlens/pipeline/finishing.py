@@ -126,15 +126,19 @@ def _metrics(
     leaks = splitting.leaked(ready.manifest)
     tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed)
     unit = tested["unit"]
+    copied = splitting.leaked(ready.manifest, "val")
     return {
         "schema": 1,
         "name": start.name,
         "created": start.created,
         "labels": list(info.labels),
-        "validation": scores(table.where("val"), set(), settings.evaluate, settings.seed),
+        "validation": scores(table.where("val"), set(copied), settings.evaluate, settings.seed),
         "test": tested,
         "as_shipped": tested["as_shipped"],
         "leaked": {"removed": len(leaks), "pairs": [list(pair) for pair in leaks.items()]} if leaks else None,
+        "leaked_validation": {"removed": len(copied), "pairs": [list(pair) for pair in copied.items()]}
+        if copied
+        else None,
         "training": info.training,
         "data": {
             "sources": _sources(ready),

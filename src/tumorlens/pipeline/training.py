@@ -16,13 +16,13 @@ from tumorlens import config
 from tumorlens.audit import exact
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
-from tumorlens.data.manifest import Manifest
+from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.errors import DataError, Interrupted
 from tumorlens.io.atomic import write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import finishing, locking, runs
-from tumorlens.pipeline.dataset import Data, labelled, read, standardised
+from tumorlens.pipeline.dataset import Data, grouped, labelled, read, standardised, warn_of_leaks
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.recipe import Recipe
@@ -81,9 +81,8 @@ def train(
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)  # one class only is better said before decoding than after
     recipe = Recipe.from_settings(chosen.preprocess)
-    ready = standardised(manifest, recipe, tell)
-    keys = exact.picture_keys(ready)
-    divided = splitting.split(exact.join_groups(ready.manifest, keys), chosen.data, chosen.seed)
+    ready, keys = grouped(manifest, recipe, chosen.data, tell)
+    divided = splitting.split(ready.manifest, chosen.data, chosen.seed, every_part=True)
     ready = Standardised(divided, ready.images, ready.digests)
     _check_honest(divided)
     _tell_start(tell)
@@ -179,7 +178,7 @@ def _go_on(
 def _fit(
     folder: Path, settings: Settings, ready: Standardised, encoding: LabelEncoding, model: Any, tell: Reporter
 ) -> Progress:
-    training, validation = _part(ready, "train"), _part(ready, "val")
+    training, validation = ready.part("train"), ready.part("val")
     labels = training.manifest.labels
     batches = TrainingBatches(
         images=training.images,
@@ -198,12 +197,6 @@ def _fit(
     return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
 
 
-def _part(ready: Standardised, name: str) -> Standardised:
-    chosen = [i for i, row in enumerate(ready.manifest.rows) if row.split == name]
-    digests = tuple(ready.digests[i] for i in chosen)
-    return Standardised(ready.manifest.split(name), ready.images.choose(chosen), digests)
-
-
 def _weights(labels: Sequence[str], how: str) -> np.ndarray:
     """How much each slice counts, float32 (N,), mean 1."""
     if how == "none":
@@ -220,15 +213,9 @@ def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
         classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
         tell.note(f"{name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})")
     if start.skipped:
-        kinds = ", ".join(
-            f"{code} {count}" for code, count in sorted(Counter(item.code for item in start.skipped).items())
-        )
+        kinds = by_code(start.skipped)
         tell.warn(f"{len(start.skipped)} inputs were left out ({kinds}); run.json and the report list them")
-    leaks = splitting.leaked(manifest)
-    if leaks:
-        tell.warn(
-            f"{len(leaks)} test slices share a patient or picture with training; the headline score leaves them out"
-        )
+    warn_of_leaks(manifest, tell)
 
 
 def _check_honest(divided: Manifest) -> None:

@@ -24,6 +24,7 @@ from tumorlens.report.words import (
     sample,
     score,
     scored,
+    synthetic,
     unit_note,
 )
 
@@ -37,7 +38,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
     parts = [
         f"# {name}",
         f"**{RESEARCH_ONLY}**",
-        headline(metrics["test"]) + " " + unit_note(metrics["test"]),
+        headline(metrics["test"], drawn=synthetic(metrics)) + " " + unit_note(metrics["test"]),
         "## What it is",
         _what(metrics),
         "## Intended use",
@@ -66,7 +67,8 @@ def _what(metrics: Mapping[str, Any]) -> str:
             "Parameters": count(training["parameters"]) if training.get("parameters") is not None else NOT_STATED,
             "Input": f"one grey slice, {size} × {size} pixels" if size else NOT_STATED,
             "Version": _known(model.get("version")),
-            "SHA-256": _known(model.get("sha256")),
+            "SHA-256 of the network file (model.onnx)": _known(model.get("sha256")),
+            "SHA-256 of the bundle": "that of bundle.json, which holds this card's; `tumorlens info MODEL` prints it",
             "Made": _known(moment(metrics.get("created"))),
             "Authors and contact": NOT_STATED,
         }
@@ -194,8 +196,13 @@ def _limits(metrics: Mapping[str, Any]) -> str:
         )
     if metrics.get("leaked"):
         limits.append(
-            f"{count(metrics['leaked'].get('removed', 0))} test images also occur in the training data; they were left "
-            "out of the test scores. Scores marked leaky include them: do not quote those."
+            f"{count(metrics['leaked'].get('removed', 0))} test images share a picture, a patient or a group with the "
+            "training data; they were left out of the test scores. Scores marked leaky include them: do not quote "
+            "those."
+        )
+    if synthetic(metrics):
+        limits.insert(
+            0, "It learned from and was tested on drawn images only: its scores say nothing about real scans."
         )
     if not scored(metrics, "validation"):
         limits.append("There was no validation set.")

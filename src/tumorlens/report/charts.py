@@ -34,13 +34,13 @@ def short_titles(names: Sequence[str], longest: int = 22) -> dict[str, str]:
     return short
 
 
-def history_chart(history: History, measure: Literal["accuracy", "loss"], best_epoch: int | None = None) -> Spec:
+def history_chart(history: History, measure: Literal["accuracy", "loss"], kept_epoch: int | None = None) -> Spec:
     """Training and validation by epoch.
 
     Args:
         history: columns ``epoch``, ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``.
         measure: what is drawn.
-        best_epoch: marked with a line, if given.
+        kept_epoch: whose weights became the model; marked with a line, if given.
     """
     alt = load("altair")
     names = {measure: "Training", f"val_{measure}": "Validation"}
@@ -54,7 +54,7 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
     shown = {label: colour for label, colour in (("Training", TRAIN), ("Validation", VALIDATION)) if label in drawn}
     form = ".1%" if measure == "accuracy" else ".3f"
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, grid=False)),
+        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(values=_epoch_ticks(history), format="d", grid=False)),
         y=alt.Y(
             "value:Q",
             title="Accuracy" if measure == "accuracy" else "Loss",
@@ -66,8 +66,10 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
         color=alt.Color("series:N", scale=alt.Scale(domain=list(shown), range=list(shown.values()))),
     )
     hover = alt.selection_point(fields=["epoch", "series"], nearest=True, on="pointerover", empty=False)
+    # A single epoch makes no line: its points stay visible.
+    resting = 1 if len(history.get("epoch", [])) == 1 else 0
     points = base.mark_point(filled=True, size=60).encode(
-        opacity=alt.condition(hover, alt.value(1), alt.value(0)),
+        opacity=alt.condition(hover, alt.value(1), alt.value(resting)),
         tooltip=[
             alt.Tooltip("series:N", title="Set"),
             alt.Tooltip("epoch:Q", title="Epoch"),
@@ -75,18 +77,27 @@ def history_chart(history: History, measure: Literal["accuracy", "loss"], best_e
         ],
     )
     layers = [base.mark_line(), points.add_params(hover)]
-    if best_epoch is not None:
-        mark = alt.Chart(alt.Data(values=[{"epoch": best_epoch, "label": f"best epoch: {best_epoch}"}]))
-        # Near the right edge the words go to the left of the line.
-        left = best_epoch > max((epoch or 0 for epoch in history.get("epoch", [])), default=0) / 2
-        # The corner that curves leave free: below for accuracy, above for loss.
-        height, baseline = ("height", "bottom") if measure == "accuracy" else (0, "top")
-        words = mark.mark_text(align="right" if left else "left", dx=-6 if left else 6, baseline=baseline)
+    if kept_epoch is not None:
+        mark = alt.Chart(alt.Data(values=[{"epoch": kept_epoch, "label": f"kept: epoch {kept_epoch}"}]))
+        # The words stand above the plot, where no curve is; near the right edge they end at the line.
+        left = kept_epoch > max((epoch or 0 for epoch in history.get("epoch", [])), default=0) / 2
+        words = mark.mark_text(align="right" if left else "left", dx=0 if left else -2, dy=-5, baseline="bottom")
         layers += [
             mark.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="epoch:Q"),
-            words.encode(x="epoch:Q", y=alt.value(height), text="label:N", color=alt.value(MUTED)),
+            words.encode(x="epoch:Q", y=alt.value(0), text="label:N", color=alt.value(MUTED)),
         ]
     return finish(alt.layer(*layers), 240, f"{measure} by epoch, training and validation")
+
+
+def _epoch_ticks(history: History) -> list[int]:
+    """At most nine whole numbers, 1, 2 or 5 times a power of ten apart: Vega would also mark half epochs."""
+    epochs = [int(epoch) for epoch in history.get("epoch", []) if epoch is not None]
+    if not epochs:
+        return []
+    first, last = min(epochs), max(epochs)
+    steps = (unit * 10**power for power in range(9) for unit in (1, 2, 5))
+    step = next(step for step in steps if (last - first) / step <= 8)
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 def confusion_chart(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Spec:

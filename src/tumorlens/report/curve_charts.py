@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tumorlens.evaluation.calibration_error import reliability
+from tumorlens.evaluation.calibration_error import BINS, reliability
 from tumorlens.evaluation.curves import class_curves
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.labels import colours
@@ -17,6 +17,9 @@ from tumorlens.report.theme import GUIDE, PERCENT_AXIS, RIGHT, VALIDATION, WRONG
 from tumorlens.report.words import score
 
 _HEIGHT = 320
+# A bin of fewer slices shows chance; a chart of fewer than three bins shows nothing.
+_LEAST_PER_BIN = 20
+CALIBRATION_LEAST = 3 * _LEAST_PER_BIN
 
 
 def roc_chart(table: PredictionTable) -> Spec:
@@ -139,13 +142,21 @@ def confidence_chart(table: PredictionTable, bins: int = 20) -> Spec:
     return finish(chart, _HEIGHT, "top probability of right and of wrong answers")
 
 
+def calibration_bins(n: int) -> int:
+    """Bins of the calibration chart of ``n`` slices: 15 as in the ECE, fewer for small sets, 0 when too few for one."""
+    return min(BINS, n // _LEAST_PER_BIN) if n >= CALIBRATION_LEAST else 0
+
+
 def reliability_chart(table: PredictionTable) -> Spec:
-    """Accuracy against mean probability in 15 bins of equal mass; on the diagonal, 0.8 is right 8 times in 10."""
+    """Accuracy against mean probability in bins of equal mass; on the diagonal, 0.8 is right 8 times in 10.
+
+    Worth showing where :func:`calibration_bins` is not 0.
+    """
     alt = load("altair")
     correct = np.array([a == b for a, b in zip(table.labels, table.predicted, strict=True)], dtype=bool)
     rows = [
         {"confidence": part.confidence, "accuracy": part.accuracy, "n": part.n}
-        for part in reliability(table.confidence, correct)
+        for part in reliability(table.confidence, correct, max(1, calibration_bins(len(table))))
     ]
     unit = alt.Scale(domain=[0, 1], nice=False)
     diagonal = (

@@ -21,6 +21,7 @@ from tumorlens.report.theme import DPI, GUIDE, INK, MUTED, PAPER, SCALE, TRAIN, 
 from tumorlens.report.words import score
 
 Stem = str | os.PathLike[str]
+_LEGEND_COLUMNS = 2
 Curves = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]
 
 
@@ -38,10 +39,13 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
     return load("matplotlib.figure").Figure(figsize=(width, height), layout=layout)
 
 
-def save(figure: Any, stem: Stem) -> list[Path]:
-    """Write the figure as PNG and SVG beside each other; the same data give the same bytes."""
+def save(figure: Any, stem: Stem, about: Mapping[str, str] | None = None) -> list[Path]:
+    """Write the figure as PNG and SVG beside each other; the same data give the same bytes.
+
+    ``about`` goes into the PNG as text chunks.
+    """
     paths = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+    for kind, metadata in (("png", {"Software": None, **(about or {})}), ("svg", {"Date": None})):
         path = Path(f"{os.fspath(stem)}.{kind}")
         with atomic_writer(path) as file:
             figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
@@ -57,14 +61,14 @@ def plain(name: str, longest: int = 24) -> str:
 
 
 def history_figure(
-    history: Mapping[str, Sequence[float | None]], path: Stem, best_epoch: int | None = None
+    history: Mapping[str, Sequence[float | None]], path: Stem, kept_epoch: int | None = None
 ) -> list[Path]:
     """Accuracy and loss by epoch, training and validation.
 
     Args:
         history: columns ``epoch``, ``accuracy``, ``loss``, ``val_accuracy``, ``val_loss``; None where empty.
         path: of the files, without extension.
-        best_epoch: marked with a line, if given.
+        kept_epoch: whose weights became the model; marked with a line, if given.
     """
     with styled() as seaborn:
         figure = new_figure(9, 3.4)
@@ -74,19 +78,32 @@ def history_figure(
                 epochs = np.array(history.get("epoch", []), dtype=np.float64)[: values.size]
                 if np.isfinite(values).any():
                     seaborn.lineplot(
-                        x=epochs, y=values, ax=axes, label=label, color=colour, errorbar=None, linewidth=1.8
+                        x=epochs,
+                        y=values,
+                        ax=axes,
+                        label=label,
+                        color=colour,
+                        errorbar=None,
+                        linewidth=1.8,
+                        marker="o" if values.size == 1 else None,  # one epoch makes no line
                     )
-            if best_epoch is not None:
+            if kept_epoch is not None:
                 axes.axvline(
-                    best_epoch, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), label=f"Best epoch: {best_epoch}"
+                    kept_epoch, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), label=f"Kept: epoch {kept_epoch}"
                 )
             axes.set(title=measure.capitalize(), xlabel="Epoch", ylabel="")
             axes.grid(visible=False, axis="x")
             axes.xaxis.get_major_locator().set_params(integer=True)
             if measure == "accuracy":
                 axes.yaxis.set_major_formatter(load("matplotlib.ticker").PercentFormatter(1, decimals=0))
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend()
+            if legend := axes.get_legend():
+                legend.remove()
+        # One legend for both, below: inside it would cover one curve or another.
+        drawn: dict[str, Any] = {}
+        for axes in figure.axes:
+            drawn |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if drawn:
+            figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=len(drawn))
         return save(figure, path)
 
 
@@ -130,7 +147,8 @@ def _curves_figure(
 ) -> list[Path]:
     palette = colours(list(curves))
     with styled():
-        figure = new_figure(4.6, 4.4)
+        rows = -(-len(curves) // _LEGEND_COLUMNS)
+        figure = new_figure(4.6, 4.6 + 0.22 * rows)
         axes = figure.subplots()
         if diagonal:
             axes.plot([0, 1], [0, 1], color=GUIDE, linewidth=1, linestyle=(0, (4, 4)))
@@ -146,6 +164,9 @@ def _curves_figure(
             )
         axes.set(xlabel=x_title, ylabel=y_title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
         if curves:
-            legend = axes.legend(title=area_title, loc="lower right" if diagonal else "lower left", alignment="left")
+            # Below the plot: every corner is some curve's.
+            legend = figure.legend(
+                title=area_title, loc="outside lower center", ncols=_LEGEND_COLUMNS, alignment="left"
+            )
             legend.get_title().set(fontsize=9, color=INK)
         return save(figure, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from functools import lru_cache
 from importlib import resources
@@ -13,15 +12,16 @@ from typing import Any
 
 from tumorlens.evaluation.curves import class_curves
 from tumorlens.io.atomic import write_text
-from tumorlens.report import words
+from tumorlens.report import tiles, words
 from tumorlens.report.charts import Spec, balance_chart, confusion_chart, history_chart
-from tumorlens.report.curve_charts import confidence_chart, pr_chart, reliability_chart, roc_chart
+from tumorlens.report.curve_charts import calibration_bins, confidence_chart, pr_chart, reliability_chart, roc_chart
 from tumorlens.report.extra import load
 from tumorlens.report.figures import confusion_figure, history_figure, pr_figure, roc_figure
 from tumorlens.report.run_folder import RunFolder, read_run
 from tumorlens.report.sections import view
 
 _IMAGES = ("grid", "mistakes", "augmentation")
+_PAPER = ("history", "confusion", "roc", "pr")
 
 
 def render_report(run_dir: str | Path) -> Path:
@@ -62,11 +62,8 @@ def render_report(run_dir: str | Path) -> Path:
     html = environment.get_template("report.html.j2").render(
         **view(run),
         charts={name: safe(block) for name, block in charts.items()},
-        images={
-            name: _data_uri(path, photo=name in _IMAGES)
-            for name in (*_IMAGES, "history", "confusion", "roc", "pr")
-            if (path := run.figure(name)) is not None
-        },
+        images={name: _png(path) for name in _PAPER if (path := run.figure(name)) is not None},
+        pictures={name: _pictures(path) for name in _IMAGES if (path := run.figure(name)) is not None},
         css=safe(_template("style.css")),
         script=safe(script),
         script_hash=_hash(script),
@@ -82,7 +79,7 @@ def draw_figures(run: RunFolder) -> list[Path]:
     confusion = run.metrics["test"]["confusion"]
     paths = confusion_figure(confusion["labels"], confusion["matrix"], folder / "confusion")
     if run.history.get("epoch"):
-        paths += history_figure(run.history, folder / "history", _best_epoch(run))
+        paths += history_figure(run.history, folder / "history", run.kept_epoch)
     if run.tested is not None:
         paths += roc_figure(class_curves(run.tested, "roc"), folder / "roc")
         paths += pr_figure(class_curves(run.tested, "pr"), folder / "pr")
@@ -97,19 +94,15 @@ def chart_specs(run: RunFolder) -> dict[str, Spec]:
     if any(sum(by_class.values()) for by_class in counts.values()):
         specs["balance"] = balance_chart(counts, run.metrics.get("labels") or confusion["labels"])
     if run.history.get("epoch"):
-        specs["accuracy"] = history_chart(run.history, "accuracy", _best_epoch(run))
-        specs["loss"] = history_chart(run.history, "loss", _best_epoch(run))
+        specs["accuracy"] = history_chart(run.history, "accuracy", run.kept_epoch)
+        specs["loss"] = history_chart(run.history, "loss", run.kept_epoch)
     if run.tested is not None and len(run.tested):
         specs["roc"] = roc_chart(run.tested)
         specs["pr"] = pr_chart(run.tested)
         specs["confidence"] = confidence_chart(run.tested)
-        specs["reliability"] = reliability_chart(run.tested)
+        if calibration_bins(len(run.tested)):
+            specs["reliability"] = reliability_chart(run.tested)
     return specs
-
-
-def _best_epoch(run: RunFolder) -> int | None:
-    best = (run.metrics.get("training") or {}).get("best_epoch")
-    return None if best is None else int(best)
 
 
 def _template(name: str) -> str:
@@ -122,7 +115,8 @@ def _bundle() -> str:
     version = ".".join(load("altair").SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     convert = load("vl_convert")
     known = convert.get_vegalite_versions()
-    script: str = convert.javascript_bundle(_template("charts.js"), vl_version=version if version in known else None)
+    snippet = _template("charts.js") + _template("page.js")
+    script: str = convert.javascript_bundle(snippet, vl_version=version if version in known else None)
     # The browser hashes the text after normalising line ends; and nothing in it may end the script element early.
     return script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
@@ -137,11 +131,15 @@ def _json_block(spec: dict[str, Any]) -> str:
     return json.dumps(spec, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _data_uri(path: Path, *, photo: bool) -> str:
-    """The image as part of the page. Slices go in as WebP, a fifth of the PNG's size; line drawings stay exact."""
-    if photo:
-        packed = io.BytesIO()
-        with load("PIL.Image").open(path) as image:
-            image.convert("RGB").save(packed, "WEBP", quality=88, method=4)
-        return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode()
+def _pictures(path: Path) -> dict[str, Any]:
+    """A figure of slices: cut apart where it says how, else whole."""
+    apart = tiles.cut(path)
+    if apart:
+        return {"apart": apart, "whole": ""}
+    with load("PIL.Image").open(path) as image:
+        return {"apart": [], "whole": tiles.webp(image)}
+
+
+def _png(path: Path) -> str:
+    """A line drawing as part of the page."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.labels import title
 from tumorlens.report.extra import load
 from tumorlens.report.figures import Stem, new_figure, plain, save, styled
-from tumorlens.report.theme import MUTED, RIGHT, WRONG
+from tumorlens.report.theme import DPI, MUTED, RIGHT, WRONG
+from tumorlens.report.tiles import Picture, box_of, encode
 from tumorlens.report.words import probability
 
 # Perceptually uniform and, unlike viridis, without the green and red that mean right and wrong here.
 _MAP_COLOURS = "inferno"
 _STRONGEST = 0.75
+# Half of the coloured frame, and what smooths its edge: the report draws frames of its own.
+_INSET = 4
 
 
 def grid_figure(
@@ -47,7 +51,11 @@ def grid_figure(
         for axes, image, truth, answer, p in zip(cells, images, true, predicted, probabilities, strict=False):
             _slice(axes, image)
             _verdict(axes, truth, answer, float(p))
-        return save(figure, path)
+        pictures = [
+            _picture((axes,), truth, answer, float(p))
+            for axes, truth, answer, p in zip(cells, true, predicted, probabilities, strict=False)
+        ]
+        return save(figure, path, encode(pictures))
 
 
 def mistakes_figure(
@@ -90,6 +98,10 @@ def mistakes_figure(
             )
             _verdict(plain, truth, answer, float(p))
             mapped.set_title("activation map", fontsize=9, fontweight="normal", color=MUTED)
+        pictures = [
+            _picture((plain, mapped), truth, answer, float(p))
+            for (plain, mapped), truth, answer, p in zip(pairs, true, predicted, probabilities, strict=False)
+        ]
         shade = load("matplotlib.cm").ScalarMappable(load("matplotlib.colors").Normalize(0, 1), _MAP_COLOURS)
         height = float(figure.get_figheight())
         bar = figure.colorbar(
@@ -98,7 +110,7 @@ def mistakes_figure(
         bar.outline.set_visible(False)
         bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
         bar.set_label("activation for the predicted class (0 none, 1 strongest in the slice)", fontsize=9)
-        return save(figure, path)
+        return save(figure, path, encode(pictures))
 
 
 def augmentation_figure(originals: NDArray[np.uint8], augmented: NDArray[np.uint8], path: Stem) -> list[Path]:
@@ -117,7 +129,12 @@ def augmentation_figure(originals: NDArray[np.uint8], augmented: NDArray[np.uint
                 _slice(axes, image)
         cells[0, 0].set_title("original", fontsize=9)
         cells[0, 1].set_title("augmented", fontsize=9, fontweight="normal", color=MUTED)
-        return save(figure, path)
+        pictures = [
+            Picture((box_of(axes, DPI, _INSET),), () if column else ("original",))
+            for row in cells
+            for column, axes in enumerate(row)
+        ]
+        return save(figure, path, encode(pictures))
 
 
 def _cells(
@@ -169,3 +186,10 @@ def _verdict(axes: Any, truth: str, answer: str, p: float) -> None:
         linespacing=1.3,
         pad=5,
     )
+
+
+def _picture(cells: Sequence[Any], truth: str, answer: str, p: float) -> Picture:
+    """What the report shows of drawn cells: the names in full, as text."""
+    right = truth == answer
+    lines = (f"{'✓' if right else '✗'} true: {title(truth)}", f"predicted: {title(answer)} {probability(p)}")
+    return Picture(tuple(box_of(axes, DPI, _INSET) for axes in cells), lines, right)

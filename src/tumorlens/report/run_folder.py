@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tumorlens.bundle.info import sha256
 from tumorlens.errors import DataError
 from tumorlens.evaluation.table import PredictionTable
 
@@ -27,6 +28,7 @@ class RunFolder:
         tested: the predictions behind ``metrics["test"]``: those of the test split without leaked slices. None when
             ``predictions.csv`` is missing.
         audit: ``audit.json``, or an empty dictionary.
+        bundle_sha256: what names the bundle in every answer, the SHA-256 of ``bundle/bundle.json``; None when missing.
     """
 
     path: Path
@@ -35,6 +37,14 @@ class RunFolder:
     history: History
     tested: PredictionTable | None
     audit: dict[str, Any]
+    bundle_sha256: str | None
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch (from 1) whose weights became the model; None when the run does not say."""
+        training = self.metrics.get("training") or {}
+        epoch = training.get({"last": "epochs", "best": "best_epoch"}.get(str(training.get("kept")), ""))
+        return int(epoch) if epoch else None
 
     def figure(self, name: str) -> Path | None:
         """``figures/<name>.png``, if it is there."""
@@ -55,7 +65,7 @@ def read_run(run_dir: str | Path) -> RunFolder:
             f"{path / 'metrics.json'} holds no test scores",
             hint="a run folder is complete once tumorlens train has finished; --resume continues a stopped one",
         )
-    settings = path / "config.toml"
+    settings, bundle = path / "config.toml", path / "bundle" / "bundle.json"
     return RunFolder(
         path=path,
         metrics=metrics,
@@ -63,6 +73,7 @@ def read_run(run_dir: str | Path) -> RunFolder:
         history=read_history(path / "history.csv") if (path / "history.csv").is_file() else {},
         tested=_tested(path / "predictions.csv", metrics) if (path / "predictions.csv").is_file() else None,
         audit=_json(path / "audit.json") if (path / "audit.json").is_file() else {},
+        bundle_sha256=sha256(bundle.read_bytes()) if bundle.is_file() else None,
     )
 
 

@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from tumorlens import __version__
 from tumorlens.labels import colours, title
-from tumorlens.report import words
+from tumorlens.report import findings, words
+from tumorlens.report.curve_charts import CALIBRATION_LEAST, calibration_bins
 from tumorlens.report.run_folder import RunFolder
 
-MOST_SKIPPED = 50
-MOST_PAIRS = 50
+_TOGETHER = {
+    "patient": "the slices of a patient",
+    "duplicate cluster": "the slices of a known patient or group, and identical pictures",
+    "slice": "identical pictures; patients are not known",
+}
 _SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 def view(run: RunFolder) -> dict[str, Any]:
     """Everything that the template names, apart from charts and images."""
     metrics = run.metrics
-    test = metrics["test"]
+    test, drawn = metrics["test"], words.synthetic(metrics)
+    near = run.audit.get("near_duplicates") is not None
     return {
         "name": metrics.get("name") or run.path.name,
         "created": words.moment(metrics.get("created")),
         "research_only": words.RESEARCH_ONLY,
-        "headline": words.headline(test),
-        "unit_note": words.unit_note(test),
-        "tiles": _tiles(metrics),
-        "leak": _leak(metrics),
-        "data": _data(metrics),
-        "training": _training(metrics),
+        "headline": words.headline(test, drawn=drawn),
+        "unit_note": words.unit_note(test, near=near),
+        "tiles": _tiles(metrics, drawn=drawn),
+        "drawn": drawn,
+        "leak": findings.leak(metrics, run.audit),
+        "conflicts": findings.conflicts(run.audit),
+        "audit": findings.audit_view(run.audit),
+        "skipped": findings.skipped(metrics),
+        "data": _data(run),
+        "training": _training(run),
         "classes": _classes(test),
         "overall": _overall(metrics),
         "mistakes_n": _mistakes(test),
         "curve_note": _curve_note(run),
+        "calibration_note": _calibration_note(run),
         "undefined_curves": _undefined(run),
         "settings": run.settings_toml.strip(),
         "commands": _commands(run),
-        "versions": _versions(metrics),
+        "versions": _versions(run),
         "has_history": bool(run.history.get("epoch")),
         "has_predictions": run.tested is not None and len(run.tested) > 0,
-        "audit_verdict": run.audit.get("verdict"),
     }
 
 
-def _tiles(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+def _tiles(metrics: Mapping[str, Any], *, drawn: bool) -> list[dict[str, str]]:
     test, validation = metrics["test"], words.scored(metrics, "validation")
     tiles = [
         _tile("Test accuracy", test["accuracy"], _interval(test.get("accuracy_ci95"))),
@@ -52,7 +62,7 @@ def _tiles(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
         _tile("Balanced accuracy", test["balanced_accuracy"], _interval(test.get("balanced_accuracy_ci95"))),
     ]
     if validation:
-        tiles.append(_tile("Validation accuracy", validation["accuracy"], words.sample(validation)))
+        tiles.append(_tile("Validation accuracy", validation["accuracy"], words.sample(validation, drawn=drawn)))
     else:
         tiles.append(_tile("Validation accuracy", None, "no validation set"))
     return tiles
@@ -72,27 +82,11 @@ def _patient_note(scores: Mapping[str, Any]) -> str:
     return _interval(scores.get("patient_accuracy_ci95"))
 
 
-def _leak(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    leaked = metrics.get("leaked")
-    if not leaked:
-        return None
-    pairs = leaked.get("pairs") or []
-    shipped = words.scored(metrics, "as_shipped")
-    return {
-        "removed": leaked.get("removed", len(pairs)),
-        "left": metrics["test"]["n"],
-        "pairs": [{"test": pair[0], "train": pair[1]} for pair in pairs[:MOST_PAIRS]],
-        "more": max(0, len(pairs) - MOST_PAIRS),
-        "shipped": words.percent(shipped["accuracy"]) if shipped else None,
-        "clean": words.percent(metrics["test"]["accuracy"]),
-    }
-
-
-def _data(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _data(run: RunFolder) -> dict[str, Any]:
+    metrics = run.metrics
     data = metrics.get("data") or {}
     labels = metrics.get("labels") or metrics["test"]["confusion"]["labels"]
     counts, groups = data.get("counts") or {}, data.get("groups") or {}
-    skipped = data.get("skipped") or []
     return {
         "labels": [title(name) for name in labels],
         "rows": [
@@ -106,15 +100,14 @@ def _data(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "groups_title": {"patient": "Patients", "duplicate cluster": "Clusters"}.get(data.get("unit", ""), "Groups"),
         "sources": data.get("sources") or [],
-        "unit": data.get("unit"),
+        # What the data's own test set shares with training is told as a leak; then nothing may be promised here.
+        "together": None if findings.crossing(metrics, run.audit) else _TOGETHER.get(data.get("unit", "")),
         "notes": data.get("notes") or [],
-        "skipped": skipped[:MOST_SKIPPED],
-        "skipped_n": len(skipped),
     }
 
 
-def _training(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    training = metrics.get("training") or {}
+def _training(run: RunFolder) -> list[tuple[str, str]]:
+    training = run.metrics.get("training") or {}
     size, rate = training.get("size"), training.get("images_per_second")
 
     def known(key: str) -> str:
@@ -126,8 +119,8 @@ def _training(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Parameters", words.count(training.get("parameters"))),
         ("Input", f"{size} × {size} pixels, grey" if size else words.NOT_STATED),
         ("Epochs", known("epochs")),
-        ("Best epoch", known("best_epoch")),
-        ("Weights kept", known("kept")),
+        ("Lowest validation loss", f"epoch {known('best_epoch')}" if training.get("best_epoch") else words.NOT_STATED),
+        ("Weights kept", f"of epoch {kept}" if (kept := run.kept_epoch) else known("kept")),
         ("Time", words.duration(training.get("seconds"))),
         ("Speed", f"{rate:.0f} images/s" if rate is not None else words.NONE),
         ("Device", known("device")),
@@ -197,27 +190,39 @@ def _curve_note(run: RunFolder) -> str:
     return ""
 
 
+def _calibration_note(run: RunFolder) -> str:
+    """Why there is no calibration chart; empty when there is one."""
+    n = 0 if run.tested is None else len(run.tested)
+    if calibration_bins(n):
+        return ""
+    return f"{words.plural(n, 'test slice')} cannot show it: from {CALIBRATION_LEAST} on there is a chart here."
+
+
 def _undefined(run: RunFolder) -> list[str]:
     return [title(n) for n, part in run.metrics["test"]["per_class"].items() if part["auroc"] is None]
 
 
 def _commands(run: RunFolder) -> list[tuple[str, str]]:
-    folder = f"runs/{run.path.resolve().name}"
+    folder, settings = (shlex.quote(str(path)) for path in (run.path, run.path / "config.toml"))
     return [
-        (f"tumorlens verify {folder}", "recompute every number above from the saved predictions"),
+        (f"tumorlens predict INPUT --model {folder}", "answers for other slices"),
         (f"tumorlens evaluate {folder} DATA", "score the model on other labelled data"),
-        (f"tumorlens train DATA --config {folder}/config.toml", "train again with the same settings"),
+        (f"tumorlens train DATA --config {settings}", "train again with the same settings"),
     ]
 
 
-def _versions(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _versions(run: RunFolder) -> list[tuple[str, str]]:
+    metrics = run.metrics
     model = metrics.get("model") or {}
     parity = metrics.get("parity") or {}
     found = [(str(k), str(v)) for k, v in (metrics.get("versions") or {}).items()]
     if model:
         version = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
         found.append(("Model", version or words.NOT_STATED))
-        found.append(("Model SHA-256", str(model.get("sha256") or words.NOT_STATED)))
+        found.append(("Network file (model.onnx), SHA-256", str(model.get("sha256") or words.NOT_STATED)))
+    if run.bundle_sha256:
+        # The one that tumorlens info prints and that every answer carries.
+        found.append(("Bundle (bundle.json), SHA-256", run.bundle_sha256))
     if parity:
         n, worst = parity.get("n"), parity.get("max_abs_difference")
         found.append(

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report.words import NBSP, NONE, count, percent, percent_range, sample, score, scored, unit_note
+from tumorlens.report.words import (
+    NBSP,
+    NONE,
+    count,
+    percent,
+    percent_range,
+    sample,
+    score,
+    scored,
+    synthetic,
+    unit_note,
+)
 
+_WIDTH = 100
 Fact = tuple[str, str, str]
 
 
 def summary_text(metrics: Mapping[str, Any]) -> str:
     """The scores of ``metrics.json`` as plain text, one fact a line, aligned; ends without a newline."""
-    validation = scored(metrics, "validation")
+    validation, drawn = scored(metrics, "validation"), synthetic(metrics)
     first = (
         "Validation accuracy",
         percent(validation["accuracy"]) if validation else NONE,
-        _validation_note(validation),
+        sample(validation, drawn=drawn) if validation else "no validation set",
     )
     last = []
     if shipped := scored(metrics, "as_shipped"):
         last.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
-    return _text(metrics["test"], "Test accuracy", [first], last)
+    return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
 
 
 def scores_text(document: Mapping[str, Any]) -> str:
@@ -30,10 +43,10 @@ def scores_text(document: Mapping[str, Any]) -> str:
     return _text(document, "Accuracy", [], [])
 
 
-def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact]) -> str:
+def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:
     facts = [
         *before,
-        (name, percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test)}"),
+        (name, percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test, drawn=drawn)}"),
     ]
     if test.get("patient_accuracy") is not None:
         facts.append(("Patient-level", percent(test["patient_accuracy"]), _interval(test.get("patient_accuracy_ci95"))))
@@ -47,7 +60,7 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
     for label, part in test["per_class"].items():
         interval = percent_range(part.get("sensitivity_ci95"))
         table.append((title(label), count(part["n"]), percent(part["sensitivity"]), interval))
-    text = "\n".join([*lines, "", *_columns(table, "<>><"), "", unit_note(test)])
+    text = "\n".join([*lines, "", *_columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
     # Terminals and log files get plain spaces.
     return text.replace(NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
 
@@ -64,10 +77,6 @@ def _interval(interval: list[float] | None) -> str:
     return f"95 % interval {percent_range(interval)}" if interval else "no interval"
 
 
-def _validation_note(validation: Mapping[str, Any] | None) -> str:
-    return sample(validation) if validation else "no validation set"
-
-
 def _leak_note(metrics: Mapping[str, Any]) -> str:
     removed = (metrics.get("leaked") or {}).get("removed", 0)
-    return f"with {count(removed)} test images that also occur in the training data"
+    return f"with {count(removed)} test images that share a picture, patient or group with training"

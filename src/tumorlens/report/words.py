@@ -11,6 +11,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 NONE = "–"
 NOT_STATED = "not stated"
 RESEARCH_ONLY = "Research use only, not a medical device."
+# The bootstrap sees no spread there; see evaluation.bootstrap.interval.
+_BOUND = " (exact binomial bounds where all or none are right)"
 _PLURALS = {"patient": "patients", "duplicate cluster": "duplicate clusters", "slice": "slices"}
 
 
@@ -87,38 +89,54 @@ def scored(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     return scores if scores and scores.get("n") else None
 
 
-def sample(scores: Mapping[str, Any]) -> str:
-    """What was tested: ``612 slices of 47 patients``."""
+def synthetic(metrics: Mapping[str, Any]) -> bool:
+    """Whether a run saw nothing but the phantom. A folder that is merely called "phantom" brings no such note."""
+    data = metrics.get("data") or {}
+    return data.get("sources") == ["phantom"] and any(str(n).startswith("phantom: ") for n in data.get("notes") or [])
+
+
+def sample(scores: Mapping[str, Any], *, drawn: bool = False) -> str:
+    """What was tested: ``612 slices of 47 patients``; ``drawn`` (see :func:`synthetic`): the patients are no people."""
     slices, unit = plural(scores["n"], "slice"), scores.get("unit", "slice")
     if unit == "slice":
-        return slices
+        return plural(scores["n"], "synthetic slice") if drawn else slices
     if unit == "patient":
-        # Fewer groups than patients when near-duplicates join some of them.
-        return f"{slices} of {plural(scores.get('patients') or scores['groups'], unit)}"
+        # Fewer groups than patients when copies join some of them.
+        number = scores.get("patients") or scores["groups"]
+        return f"{slices} of {plural(number, 'synthetic patient' if drawn else unit)}"
     return f"{slices} in {plural(scores['groups'], unit)}"
 
 
-def unit_note(scores: Mapping[str, Any]) -> str:
-    """One sentence on what the intervals take as independent."""
+def unit_note(scores: Mapping[str, Any], *, near: bool = False) -> str:
+    """What the intervals take as independent.
+
+    Args:
+        scores: one set of scores.
+        near: whether near copies were searched for and joined, too.
+    """
     unit = scores.get("unit", "slice")
     if unit == "patient":
-        return "Intervals are bootstrapped over patients: slices of one patient are not independent."
+        return f"Intervals are bootstrapped over patients{_BOUND}: slices of one patient are not independent."
+    if unit == "group":
+        return f"Intervals are bootstrapped over groups of patients{_BOUND}: slices of one group are not independent."
     if unit == "duplicate cluster":
+        copies = "identical and nearly identical images" if near else "identical images"
         return (
-            "Intervals are bootstrapped over clusters of near-duplicate images. Not every patient is known, so slices "
-            "of one patient may count as independent and the intervals may be too narrow."
+            f"Intervals are bootstrapped over clusters{_BOUND}: {copies} and slices of one known patient or group "
+            "count once. Not every patient is known, so slices of one patient may count as independent and the "
+            "intervals may be too narrow."
         )
     return (
-        "Intervals are bootstrapped over single slices. Patients are not known, so slices of one patient count as "
-        "independent and the intervals may be too narrow."
+        f"Intervals are bootstrapped over single slices{_BOUND}. Patients are not known, so slices of one patient "
+        "count as independent and the intervals may be too narrow."
     )
 
 
-def headline(scores: Mapping[str, Any]) -> str:
+def headline(scores: Mapping[str, Any], *, drawn: bool = False) -> str:
     """The result in one plain sentence."""
     interval = percent_range(scores.get("accuracy_ci95"))
     certainty = "no interval: too few independent cases" if interval == NONE else f"95{NBSP}% interval {interval}"
-    tested = sample(scores).replace("slice", "test slice", 1)
+    tested = sample(scores, drawn=drawn).replace("slice", "test slice", 1)
     return f"On {tested}, the network named the right class for {percent(scores['accuracy'])} ({certainty})."
 
 

@@ -6,7 +6,7 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import UsageError
-from tumorlens.io.atomic import replace_folder
+from tumorlens.io.atomic import replace_folder, writing
 
 from .generate import make_slices
-from .patients import CLASSES
+from .patients import CLASSES, PhantomSlice
 
 __all__ = ["MANIFEST", "write_phantom"]
 
 MANIFEST = "manifest.csv"
 _COLUMNS = ("path", "label", "patient", "mask", "plane")
 _MARKER = ".tumorlens-phantom"
+_TITLE = "written by tumorlens; these files may be replaced:"
 
 
 def write_phantom(
@@ -40,11 +41,20 @@ def write_phantom(
     so an interrupted run leaves nothing half done, and an earlier phantom is replaced as a whole.
     `progress(done, total)` is called per slice.
 
-    Raises UsageError when `directory` is a file or a non-empty folder that is not a phantom, or `count` < 1.
+    Raises UsageError when `directory` is a file or a folder with a file that the phantom did not write, or `count` < 1;
+    EnvironmentFailure when it cannot be written.
     """
     target = Path(directory).expanduser().absolute()
     slices = make_slices(count, seed)
     _check_target(target)
+    with writing(target):
+        _write(target, slices, count, progress)
+    return target / MANIFEST
+
+
+def _write(
+    target: Path, slices: Iterator[PhantomSlice], count: int, progress: Callable[[int, int], None] | None
+) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
@@ -64,12 +74,11 @@ def write_phantom(
                 rows.writerow((path, item.label, item.patient, mask, item.plane))
                 if progress is not None:
                     progress(done, count)
-        (work / _MARKER).write_text("written by tumorlens; safe to replace\n", encoding="utf-8")
+        (work / _MARKER).write_text("\n".join([_TITLE, *sorted(_files(work))]) + "\n", encoding="utf-8")
         work.chmod(0o755)  # mkdtemp makes it private
         replace_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target / MANIFEST
 
 
 def _check_target(target: Path) -> None:
@@ -77,11 +86,20 @@ def _check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"{target} is a file, not a folder", hint="name a new or empty folder for the phantom")
-    if any(target.iterdir()) and not (target / _MARKER).is_file():
+    own = {_MARKER}
+    if (target / _MARKER).is_file():
+        own |= set((target / _MARKER).read_text(encoding="utf-8").splitlines()[1:])
+    foreign = sorted(set(_files(target)) - own)
+    if foreign:
         raise UsageError(
-            f"{target} is not empty and was not written by the phantom; nothing was changed",
+            f"{target} holds {foreign[0]}, which the phantom did not write; nothing was changed",
             hint="name a new or empty folder for the phantom",
         )
+
+
+def _files(folder: Path) -> list[str]:
+    """Everything below a folder that is not a folder, relative to it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -1,0 +1,71 @@
+"""From the files that were found to the images among them, with their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tumorlens.data import expand
+from tumorlens.data.layout import means_nothing, unwrap
+from tumorlens.data.listing import Entry, Listing
+from tumorlens.data.manifest import Skipped, skip
+from tumorlens.data.pairing import Pairing, pair
+from tumorlens.errors import InputError
+from tumorlens.io import kind_of
+from tumorlens.io.sniff import RASTER
+from tumorlens.labels import is_known
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The images of a folder or archive.
+
+    Attributes:
+        pairs: images and masks, their wrapping folders taken off.
+        skipped: what cannot be an image, and why.
+        repeated: files of a folder that repeats the class folders beside it, left out.
+    """
+
+    pairs: Pairing
+    skipped: tuple[Skipped, ...]
+    repeated: tuple[Entry, ...]
+
+
+def gather(found: Listing) -> Gathered:
+    """The images among the files found.
+
+    Raises:
+        MissingExtraError: when a format needs a package that is not installed.
+    """
+    usable, unusable = candidates(found.entries)
+    entries, repeated = unwrap(usable)
+    return Gathered(pair(entries), (*found.skipped, *unusable), tuple(repeated))
+
+
+def patient_folder(entry: Entry) -> str:
+    """The folder around a scan when its name can only be a patient's, else an empty string."""
+    name = entry.folders[-1] if entry.folders else ""
+    return "" if means_nothing(name) or is_known(name) else name
+
+
+def candidates(entries: Sequence[Entry]) -> tuple[list[Entry], list[Skipped]]:
+    """The entries that may be images, and why the others cannot; an unknown extension is opened to see."""
+    kept: list[Entry] = []
+    skipped: list[Skipped] = []
+    for entry in entries:
+        try:
+            if expand.is_never(entry.suffix):
+                reason = f"{entry.path} is a {entry.suffix} file, not an image"
+                skipped.append(Skipped(entry.path, "not_an_image", reason))
+            elif expand.is_picture(entry.suffix) or expand.is_volume(entry.suffix):
+                kept.append(replace(entry, scan=expand.is_volume(entry.suffix)))
+            else:
+                kind = kind_of(entry.path)
+                if kind in ("zip", "npz"):
+                    reason = f"{entry.path} is an archive; give it as a data set of its own"
+                    skipped.append(Skipped(entry.path, "unsupported", reason))
+                else:
+                    kept.append(replace(entry, scan=kind not in RASTER))
+        except InputError as error:
+            skipped.append(skip(entry.path, error))
+    return kept, skipped
