@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from tumorlens.audit import orientation, verify
+from tumorlens.audit.look import Looks, same_pixels
 from tumorlens.audit.search import Candidates, candidates
 
 # Cosine of two keys below which nobody looks closer; copies of all kinds lie above (benchmarks/audit_planted.py).
@@ -105,7 +106,7 @@ class Clusters:
         return [members for members in sets.values() if len(members) > 1]
 
 
-def find(looks: np.ndarray, digests: list[str], progress: Progress | None = None) -> Clusters:
+def find(looks: Looks, digests: Sequence[str], progress: Progress | None = None) -> Clusters:
     """Clusters of copies among N pictures.
 
     Args:
@@ -114,8 +115,9 @@ def find(looks: np.ndarray, digests: list[str], progress: Progress | None = None
         progress: called with (what, done, total).
     """
     union, pairs = Union(len(looks)), []
-    for name in (digests, [bytes(value) for value in looks["pixels"]]):
-        seen: dict[object, int] = {}
+    keys: tuple[Sequence[Hashable], ...] = (digests, same_pixels(looks))
+    for name in keys:
+        seen: dict[Hashable, int] = {}
         for number, value in enumerate(name):
             other = seen.setdefault(value, number)
             if union.root(other) != union.root(number):
@@ -149,7 +151,7 @@ def _representatives(union: Union, count: int) -> np.ndarray:
 
 
 def _verified(
-    looks: np.ndarray,
+    looks: Looks,
     found: Candidates,
     union: Union,
     apart: dict[tuple[int, int], float],

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
-from tumorlens.data.manifest import Manifest
+from tumorlens.data.manifest import Manifest, patient_key
 
 # Median agreement from which two different pictures are taken for slices of one head. See docs/concepts/audit.md for
 # how well that works where patients are known.
@@ -53,6 +53,7 @@ def group(
     roots: Sequence[int],
     *,
     join_variants: bool = False,
+    patients: bool = True,
     alike: dict[tuple[int, int], float] | None = None,
 ) -> list[str]:
     """The group of every row.
@@ -61,6 +62,7 @@ def group(
         manifest: N rows; their own groups (the patient, else what was named, else the slice itself) are joined.
         roots: N numbers, equal for copies of one picture.
         join_variants: also join patient ids that differ by a trailing letter only.
+        patients: False where the person has named another unit, which then may divide a patient.
         alike: pairs of rows with their agreement; rows without a patient or group that are alike enough are chained
             into pseudo-patients. None switches that off.
 
@@ -75,6 +77,8 @@ def group(
     first_of: dict[str, int] = {}
     for i, name in enumerate(own):
         sets.join(i, first_of.setdefault(name, i))
+        if patients and rows[i].patient:
+            sets.join(i, first_of.setdefault(f"patient {patient_key(rows[i])}", i))
     if join_variants:
         first: dict[tuple[str, str], int] = {}
         base = {

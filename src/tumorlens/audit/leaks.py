@@ -6,17 +6,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tumorlens.audit import orientation
 from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.grouping import variants
 from tumorlens.data.manifest import Manifest
+from tumorlens.data.split import SPLITS
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A test picture ``a`` with a copy ``b`` in training or validation (row numbers).
+    """A picture ``a`` with a copy ``b`` that the model saw before (row numbers).
 
     ``similarity`` is the agreement of their windows (of the weakest link, where they were compared through others);
     ``transform`` is what turns ``a`` into ``b``.
@@ -29,21 +28,23 @@ class Leak:
     exact: bool
 
 
-def leaks(manifest: Manifest, clusters: Clusters, same: Sequence[object]) -> list[Leak]:
-    """Every test slice that has a copy among the training and validation slices, with its best one.
+def leaks(manifest: Manifest, clusters: Clusters, same: Sequence[object], part: str = "test") -> list[Leak]:
+    """Every slice of a part that has a copy among those the model sees before, with its best one.
 
     Args:
         manifest: N rows with splits.
         clusters: of the N rows.
         same: N keys, equal where pixels are the same.
+        part: ``test`` (compared with training and validation) or ``val`` (with training).
     """
+    seen = SPLITS[: SPLITS.index(part)]
     trained: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(manifest.rows):
-        if row.split in ("train", "val"):
+        if row.split in seen:
             trained[int(clusters.root[i])].append(i)
     found = []
     for i, row in enumerate(manifest.rows):
-        copies = trained.get(int(clusters.root[i]), []) if row.split == "test" else []
+        copies = trained.get(int(clusters.root[i]), []) if row.split == part else []
         if not copies:
             continue
         j = max(copies, key=lambda j: (same[i] == same[j], float(clusters.agreement[j])))
@@ -94,8 +95,3 @@ def per_class(manifest: Manifest, found: Sequence[Leak]) -> dict[str, dict[str, 
     tested = Counter(row.label for row in manifest if row.split == "test")
     leaking = Counter(manifest.rows[leak.a].label for leak in found)
     return {label: {"test": tested[label], "leaked": leaking[label]} for label in sorted(tested)}
-
-
-def same_pixels(looks: np.ndarray) -> list[bytes]:
-    """A key per picture that is equal where the pixels are."""
-    return [bytes(value) for value in looks["pixels"]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
 from tumorlens.audit.framing import MOST_BOXES, boxes
+from tumorlens.preprocess.stack import Stack
 
 SIDE: Final = 128  # of the stored picture
 TERMS: Final = 12  # cosine terms each way in a key
@@ -28,6 +29,27 @@ LOOK: Final = np.dtype(
         ("keys", "f2", (MOST_BOXES, KEY)),  # unit vectors: low cosine terms of the locally normalised box
     ]
 )
+
+
+# Records (N,), in memory or in the image cache.
+Looks = np.ndarray | Stack
+
+
+class LookForm:
+    """Looks as records of the image cache."""
+
+    key = f"look-{VERSION}"
+    dtype = LOOK
+    shape: tuple[int, ...] = ()
+
+    def make(self, pixels: np.ndarray) -> np.ndarray:
+        """See :func:`look`."""
+        return look(pixels)
+
+
+def column(looks: Looks, name: str) -> Any:
+    """One field of all records, to be indexed; nothing is read from disk before."""
+    return looks.field(name) if isinstance(looks, Stack) else looks[name]
 
 
 def look(pixels: np.ndarray) -> np.ndarray:
@@ -105,3 +127,8 @@ def flattened(picture: np.ndarray, sigma: float, *, floor: float) -> tuple[np.nd
     rest = picture - cv2.GaussianBlur(picture, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), sigma))
     return np.asarray(rest / (contrast + np.float32(floor))), np.asarray(contrast)
+
+
+def same_pixels(looks: Looks) -> list[bytes]:
+    """A key per picture that is equal where size and 8-bit grey values are."""
+    return [bytes(value) for value in np.asarray(column(looks, "pixels")[:])]

@@ -13,6 +13,8 @@ COUNT: Final = 8
 IDENTITY: Final = 0
 # What is done to picture A so that it looks like picture B; rotations are counter-clockwise, as np.rot90 has them.
 NAMES: Final = ("identity", "hflip", "vflip", "rot180", "transpose", "rot270", "rot90", "transverse")
+# Those that turn a left hand into a right hand.
+MIRRORED: Final = frozenset({1, 2, 4, 7})
 
 
 def turn(picture: np.ndarray, number: int) -> np.ndarray:

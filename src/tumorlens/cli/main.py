@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "audit, split, train, evaluate, explain, report: the whole pipeline",
     "evaluate": "score a model on labelled data",
     "predict": "name the tumour in files, folders and volumes",
+    "audit": "say what is wrong with a data set",
     "split": "divide a data set so that no patient leaks",
     "phantom": "write the synthetic data set with masks",
     "info": "show what a model is",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tumorlens import config
 from tumorlens.config import Settings
+from tumorlens.errors import UsageError
 
 MODEL = "run folder, bundle folder or bundle .zip"
 DATA = (
@@ -61,3 +64,24 @@ def settings_of(arguments: argparse.Namespace, **direct: Any) -> Settings:
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_table(option: str, out: str, data: Sequence[str], force: bool) -> None:
+    """Refuse a name for a manifest that is none, or to write over what is there: a manifest keeps only its own columns.
+
+    Raises:
+        UsageError: with what to do instead.
+    """
+    from tumorlens.data.specs import parse
+
+    path = Path(out)
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"found {option} {out}, expected a name that ends in .csv")
+    if not path.exists():
+        return
+    for item in data:
+        given = Path(parse(item).path)
+        if given.exists() and given.samefile(path):
+            raise UsageError(f"{option} {out} is what is to be read", hint="name another file")
+    if path.is_dir() or not force:
+        raise UsageError(f"{out} already exists", hint="name another file, remove it, or write over it with --force")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from tumorlens.cli.options import add_columns, add_data, settings_of
+from tumorlens.cli.options import add_columns, add_data, check_table, settings_of
 from tumorlens.cli.show import list_skipped, reporter
 from tumorlens.errors import UsageError
 
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             "found --folds beside --fold-column or --test-fold",
             hint="--folds makes new folds; leave it out to use those that the data brings",
         )
-    _check_out(arguments.out, arguments.data, arguments.force)
+    check_table("--out", arguments.out, arguments.data, arguments.force)
     fractions = _fractions(arguments.fractions) if arguments.fractions else None
     settings = settings_of(arguments, **({"data.fractions": fractions} if fractions else {}))
     tell = reporter(quiet=arguments.quiet)
@@ -57,23 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"{column} {name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})\n")
     sys.stdout.write(f"{arguments.out}\n")
     return 0
-
-
-def _check_out(out: str, data: list[str], force: bool) -> None:
-    """Refuse to write over what is there: a manifest keeps only its own columns."""
-    from tumorlens.data.specs import parse
-
-    path = Path(out)
-    if path.suffix.lower() != ".csv":
-        raise UsageError(f"found --out {out}, expected a name that ends in .csv")
-    if not path.exists():
-        return
-    for item in data:
-        given = Path(parse(item).path)
-        if given.exists() and given.samefile(path):
-            raise UsageError(f"--out {out} is what is to be split", hint="name another file")
-    if path.is_dir() or not force:
-        raise UsageError(f"{out} already exists", hint="name another file, remove it, or write over it with --force")
 
 
 def _fractions(text: str) -> list[float]:

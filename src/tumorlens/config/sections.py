@@ -25,6 +25,10 @@ class DataSettings(Section, frozen=True):
     group_column: Annotated[
         str, Meta(description="manifest column that must never cross a split (empty: group, else patient)")
     ] = ""
+    join_patient_variants: Annotated[
+        bool,
+        Meta(description="take patient ids that differ by a trailing letter only (100, 100a) for one patient"),
+    ] = False
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""
     test_fold: Annotated[str, Meta(description="the fold used for testing (empty: none)")] = ""
 

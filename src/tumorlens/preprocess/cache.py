@@ -14,7 +14,8 @@ import numpy as np
 from tumorlens import io
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.errors import EnvironmentFailure, InputError
-from tumorlens.preprocess.recipe import Recipe, standardise
+from tumorlens.preprocess.form import Form, Picture
+from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
 from tumorlens.preprocess.store import BLANK, Damaged, Decoded, Slots, Store, discard, stamp_of
 
@@ -61,25 +62,32 @@ def standardise_all(
     Raises:
         EnvironmentFailure: when the cache cannot be written (disk full, no permission).
     """
+    return keep_all(manifest, Picture(recipe), folder, progress)
+
+
+def keep_all(
+    manifest: Manifest, form: Form, folder: str | os.PathLike[str], progress: Progress | None = None
+) -> Standardised:
+    """The same for records of any form; they are in the result's ``images``."""
     for _ in range(2):  # a damaged cache is built anew, once
         try:
-            with closing(Store(folder, recipe)) as store:
-                return _fill(store, manifest, recipe, progress)
+            with closing(Store(folder, form)) as store:
+                return _fill(store, manifest, form, progress)
         except Damaged:
-            discard(folder, recipe)
+            discard(folder, form)
     raise EnvironmentFailure(
         f"the image cache {folder} is damaged, and was damaged again as soon as it was made",
         hint="point TUMORLENS_CACHE at another folder",
     )
 
 
-def _fill(store: Store, manifest: Manifest, recipe: Recipe, progress: Progress | None) -> Standardised:
+def _fill(store: Store, manifest: Manifest, form: Form, progress: Progress | None) -> Standardised:
     by_path: dict[str, list[Row]] = defaultdict(list)
     for row in manifest:
         by_path[row.path].append(row)
     digests, slots = store.known(by_path)
     missing = [path for path in by_path if any((digests.get(path), _frame(row)) not in slots for row in by_path[path])]
-    failed = _make(store, recipe, missing, by_path, digests, slots, progress)
+    failed = _make(store, form, missing, by_path, digests, slots, progress)
     for row in manifest:
         if row.id not in failed and slots[digests[row.path], _frame(row)] == BLANK:
             failed[row.id] = Skipped(row.id, "blank", f"{row.id} has only one grey value (padding)")
@@ -90,20 +98,20 @@ def _fill(store: Store, manifest: Manifest, recipe: Recipe, progress: Progress |
 
 def _make(
     store: Store,
-    recipe: Recipe,
+    form: Form,
     missing: Sequence[str],
     by_path: dict[str, list[Row]],
     digests: dict[str, str],
     slots: Slots,
     progress: Progress | None,
 ) -> dict[str, Skipped]:
-    """Decode and standardise the missing files and append them to the cache, chunk by chunk."""
+    """Decode the missing files, make their records and append them to the cache, chunk by chunk."""
     failed: dict[str, Skipped] = {}
     done = len(by_path) - len(missing)
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
 
         def read(chunk: Sequence[str]) -> Iterator[Decoded]:
-            return pool.map(lambda path: _read(path, by_path[path], recipe), chunk)
+            return pool.map(lambda path: _read(path, by_path[path], form), chunk)
 
         chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
         # The next chunk is decoded while this one is written: a disk's wait costs no processor time.
@@ -123,11 +131,11 @@ def _make(
     return failed
 
 
-def _read(path: str, rows: Sequence[Row], recipe: Recipe) -> Decoded:
+def _read(path: str, rows: Sequence[Row], form: Form) -> Decoded:
     """Decode a file whose stamp is the same before and after: its digest and its pixels are of one content."""
     for _ in range(_READS):
         stamp = stamp_of(path)
-        found = _decode(path, stamp, rows, recipe)
+        found = _decode(path, stamp, rows, form)
         if stamp_of(path) == stamp:
             return found
     return Decoded(
@@ -135,7 +143,7 @@ def _read(path: str, rows: Sequence[Row], recipe: Recipe) -> Decoded:
     )
 
 
-def _decode(path: str, stamp: str, rows: Sequence[Row], recipe: Recipe) -> Decoded:
+def _decode(path: str, stamp: str, rows: Sequence[Row], form: Form) -> Decoded:
     images: dict[int, np.ndarray | None] = {}
     problems: dict[str, Skipped] = {}
     try:
@@ -149,7 +157,7 @@ def _decode(path: str, stamp: str, rows: Sequence[Row], recipe: Recipe) -> Decod
             problems[row.id] = skip(row.id, error)
             continue
         blank = pixels.min() == pixels.max()
-        images[_frame(row)] = None if blank else standardise(pixels, recipe)
+        images[_frame(row)] = None if blank else form.make(pixels)
     return Decoded(path, stamp, digest, images, problems)
 
 

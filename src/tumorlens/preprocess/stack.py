@@ -1,4 +1,4 @@
-"""A choice of equally large images from a memory-mapped file, in any order, read only where it is looked at."""
+"""A choice of records from a memory-mapped file, in any order, read only where it is looked at."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 class Stack:
-    """Reads like a uint8 array (N, S, S); holds N numbers and the map of the file.
+    """Reads like an array (N, …), of images uint8 (N, S, S) for example; holds N numbers and the map of the file.
 
     Args:
-        every: uint8 (M, S, S), all images of the file.
+        every: (M, …), all records of the file.
         order: int64 (N,), which of them, in which order.
     """
 
@@ -24,12 +24,18 @@ class Stack:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, S, S)."""
+        """(N, …)."""
         return len(self), *self._every.shape[1:]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """The images at an index, slice or list of indices, copied into memory."""
+        """The records at an index, slice or list of indices, copied into memory."""
+        if isinstance(index, tuple):
+            return np.array(self._every[self._order[index[0]], *index[1:]])
         return np.array(self._every[self._order[index]])
+
+    def field(self, name: str) -> Stack:
+        """One field of structured records as a stack of its own; nothing is read."""
+        return Stack(self._every[name], self._order)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for slot in self._order:
@@ -40,5 +46,5 @@ class Stack:
         return np.asarray(self[:], dtype=dtype)
 
     def choose(self, indices: Any) -> Stack:
-        """The images at ``indices`` as a stack of their own; nothing is read."""
+        """The records at ``indices`` as a stack of their own; nothing is read."""
         return Stack(self._every, self._order[np.asarray(indices, dtype=np.int64)])

@@ -1,6 +1,6 @@
 """The files of the image cache, safe under several processes and under a kill.
 
-One data file per recipe holds images of a fixed size one after another; an SQLite index says which content is in which
+One data file per form holds records of a fixed size one after another; an SQLite index says which content is in which
 slot. A process appends only inside a write transaction of the index and commits after the data is in the file, so a
 killed process leaves at most a tail that nobody refers to and that the next writer overwrites. What a file holds is
 remembered by its size and time of change, as git's index does, so that an unchanged file is not even opened again.
@@ -23,7 +23,7 @@ import numpy as np
 from tumorlens.data.manifest import Skipped
 from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import writing
-from tumorlens.preprocess.recipe import Recipe
+from tumorlens.preprocess.form import Form, bytes_of
 from tumorlens.preprocess.stack import Stack
 
 #: Slot of a slice that has only one grey value: known, but not worth an image.
@@ -65,7 +65,7 @@ class Decoded:
         path: as the rows name it.
         stamp: of the file while it was read.
         digest: of its content; empty when it could not be read.
-        images: frame (-1: a single image) → uint8 (S, S), or None for a slice of one grey value.
+        images: frame (-1: a single image) → its record, or None for a slice of one grey value.
         problems: row id → why it cannot be used.
     """
 
@@ -77,25 +77,25 @@ class Decoded:
 
 
 class Store:
-    """The open cache of one recipe.
+    """The open cache of one form.
 
     Raises:
         Damaged: from every method; then :func:`discard` it and begin again.
         EnvironmentFailure: when it cannot be written (disk full, no permission).
     """
 
-    def __init__(self, folder: str | os.PathLike[str], recipe: Recipe) -> None:
+    def __init__(self, folder: str | os.PathLike[str], form: Form) -> None:
         self._base = Path(folder)
-        self._size = recipe.size
+        self._form, self._bytes = form, bytes_of(form)
         with writing(self._base):
             self._base.mkdir(parents=True, exist_ok=True)
         with self._speaking():
             # isolation_level None: transactions begin and end exactly where this file says.
-            self._index = sqlite3.connect(_index_file(folder, recipe), timeout=600, isolation_level=None)
+            self._index = sqlite3.connect(_index_file(folder, form), timeout=600, isolation_level=None)
             try:
                 self._index.execute("PRAGMA journal_mode=WAL")
                 self._index.executescript(_SCHEMA)
-                self._data = self._base / self._data_name(_stem(recipe))
+                self._data = self._base / self._data_name(_stem(form))
                 self._check(self._free())
             except BaseException:
                 self._index.close()
@@ -140,7 +140,7 @@ class Store:
             handle = os.open(self._data, os.O_RDWR | os.O_CREAT, 0o666)
             with os.fdopen(handle, "r+b") as data:
                 self._check(free)
-                data.seek(free * self._size**2)
+                data.seek(free * self._bytes)
                 for item in ready:
                     if not item.digest:
                         continue
@@ -166,13 +166,12 @@ class Store:
         return digests, slots
 
     def stack(self, order: np.ndarray) -> Stack:
-        """The images in the slots ``order``, int64 (N,)."""
+        """The records in the slots ``order``, int64 (N,)."""
         if len(order) == 0:
-            return Stack(np.zeros((0, self._size, self._size), np.uint8), order)
+            return Stack(np.zeros((0, *self._form.shape), self._form.dtype), order)
         self._check(int(order.max()) + 1)
-        raw = np.memmap(self._data, np.uint8, mode="r")
-        whole = raw.size // self._size**2
-        return Stack(raw[: whole * self._size**2].reshape(-1, self._size, self._size), order)
+        whole = self._data.stat().st_size // self._bytes
+        return Stack(np.memmap(self._data, self._form.dtype, mode="r", shape=(whole, *self._form.shape)), order)
 
     def _data_name(self, stem: str) -> str:
         ask = "SELECT name FROM data"
@@ -196,7 +195,7 @@ class Store:
             held = self._data.stat().st_size
         except FileNotFoundError:
             held = 0
-        if held < count * self._size**2:
+        if held < count * self._bytes:
             raise Damaged(f"{self._data} holds {held} bytes, fewer than {count} images")
 
     @contextmanager
@@ -227,15 +226,15 @@ class Store:
             ) from error
 
 
-def discard(folder: str | os.PathLike[str], recipe: Recipe) -> None:
-    """Delete the cache of one recipe; it is made again from the files it came from.
+def discard(folder: str | os.PathLike[str], form: Form) -> None:
+    """Delete the cache of one form; it is made again from the files it came from.
 
     Raises:
         EnvironmentFailure: when it cannot be deleted.
     """
-    index = _index_file(folder, recipe)
+    index = _index_file(folder, form)
     with writing(folder):
-        for path in (index, Path(f"{index}-wal"), Path(f"{index}-shm"), *Path(folder).glob(f"{_stem(recipe)}-*.u8")):
+        for path in (index, Path(f"{index}-wal"), Path(f"{index}-shm"), *Path(folder).glob(f"{_stem(form)}-*.u8")):
             path.unlink(missing_ok=True)
 
 
@@ -248,9 +247,9 @@ def stamp_of(path: str) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
 
-def _stem(recipe: Recipe) -> str:
-    return f"{recipe.key}-v{_FORMAT}"
+def _stem(form: Form) -> str:
+    return f"{form.key}-v{_FORMAT}"
 
 
-def _index_file(folder: str | os.PathLike[str], recipe: Recipe) -> Path:
-    return Path(folder) / f"{_stem(recipe)}.sqlite"
+def _index_file(folder: str | os.PathLike[str], form: Form) -> Path:
+    return Path(folder) / f"{_stem(form)}.sqlite"

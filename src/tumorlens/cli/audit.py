@@ -1,0 +1,99 @@
+"""``tumorlens audit``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tumorlens.cli.options import add_columns, add_data, add_settings, check_table, settings_of
+from tumorlens.cli.show import reporter
+
+if TYPE_CHECKING:
+    from tumorlens.pipeline.auditing import Audit
+
+_MARKS = {"serious": "✗", "warning": "!", "note": "·"}
+_VERDICTS = {
+    "ok": "Nothing found that speaks against scores on this data set.",
+    "warnings": "Usable, with care: know the points below before you believe a score on this data set.",
+    "serious": "Do not believe a score on this data set as it is.",
+}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_data(command)
+    command.add_argument("--json", action="store_true", help="print the contract's JSON and nothing else")
+    command.add_argument("--out", metavar="DIR", help="also write audit.json and audit.html there")
+    command.add_argument("--strict", action="store_true", help="exit 1 when something serious is found")
+    command.add_argument("--fix", metavar="OUT.csv", help="write a cleaned, grouped manifest, and what it leaves out")
+    command.add_argument("--force", action="store_true", help="write over the manifest that --fix names")
+    add_settings(command)
+    add_columns(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, print, and write what was asked for."""
+    if arguments.fix:
+        check_table("--fix", arguments.fix, arguments.data, arguments.force)
+    from tumorlens.pipeline.auditing import audit
+
+    settings = settings_of(arguments)
+    result = audit(
+        arguments.data, settings=settings, out=arguments.out, reporter=reporter(quiet=arguments.quiet or arguments.json)
+    )
+    if arguments.fix:
+        _fix(arguments.fix, result)
+    if arguments.json:
+        sys.stdout.write(json.dumps(result.document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(_text(result.document) + "\n")
+        if result.report:
+            sys.stdout.write(f"\nreport  {result.report}\n")
+    return 1 if arguments.strict and result.verdict == "serious" else 0
+
+
+def _fix(out: str, result: Audit) -> None:
+    """The cleaned manifest, and beside it a table of what it leaves out and why."""
+    from tumorlens.audit.fix import fixed
+    from tumorlens.data.manifest import by_code
+    from tumorlens.io.atomic import write_text
+
+    cleaned = fixed(result.found)
+    cleaned.write_csv(out)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "code", "reason"))
+    writer.writerows((item.path, item.code, item.reason) for item in cleaned.skipped)
+    table = Path(out).with_suffix(".excluded.csv")
+    write_text(table, text.getvalue())
+    sys.stderr.write(f"{out}: {len(cleaned)} slices; left out: {by_code(cleaned.skipped) or 'none'} (see {table})\n")
+
+
+def _text(document: dict[str, Any]) -> str:
+    lines = [_VERDICTS[document["verdict"]]]
+    for item in document["findings"]:
+        lines += ["", f"{_MARKS[item['severity']]} {item['title']}"]
+        lines += textwrap.wrap(item["text"], 100, initial_indent="  ", subsequent_indent="  ")
+        lines += textwrap.wrap(f"→ {item['advice']}", 100, initial_indent="  ", subsequent_indent="    ")
+    shortcuts = document["shortcuts"]
+    if shortcuts:
+        lines += [
+            "",
+            "What tells the class without the tumour (balanced accuracy, grouped cross-validation)",
+        ]
+        for name, probe in shortcuts.items():
+            if probe["balanced_accuracy"] is None:
+                lines.append(f"  {name:28} not scored: {probe['unscored']}")
+                continue
+            low, high = probe["ci95"]
+            lines.append(
+                f"  {name:28} {100 * probe['balanced_accuracy']:5.1f} %  ({100 * low:.1f} to {100 * high:.1f}), "
+                f"chance {100 * probe['chance']:.1f} %"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""Auditing a data set: records of every slice through the cache, then everything that is looked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tumorlens import config
+from tumorlens.audit.document import document
+from tumorlens.audit.examine import Examination, find_copies, look_closer
+from tumorlens.audit.facts import Facts, facts
+from tumorlens.audit.look import LookForm
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest
+from tumorlens.errors import InputError
+from tumorlens.io import cache_dir
+from tumorlens.io.atomic import write_json
+from tumorlens.pipeline.dataset import Data, labelled, read
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.preprocess.cache import Standardised, keep_all
+
+_STEPS = {"searching": "looking for copies", "comparing": "comparing pictures"}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is wrong with a data set.
+
+    Attributes:
+        found: everything that was found, by row.
+        document: the same as the contract's ``audit.json``.
+        looks: the records that it was found in.
+        report: ``audit.html``, or None when no folder was named or the ``report`` extra is not installed.
+    """
+
+    found: Examination
+    document: dict[str, Any]
+    looks: Standardised
+    report: Path | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``warnings`` or ``serious``."""
+        return str(self.document["verdict"])
+
+
+def audit(
+    data: Data,
+    *,
+    settings: Settings | Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    reporter: Reporter | None = None,
+) -> Audit:
+    """What is wrong with a data set: copies, leaks, broken groups, shortcuts, doubtful labels, foreign pictures.
+
+    Args:
+        data: DATA, several to join, or a manifest. A split or folds that it brings are judged.
+        settings: columns, seed, whether variants of patient ids are joined.
+        out: folder for ``audit.json``.
+        reporter: told how it goes.
+
+    Raises:
+        DataError: when there is nothing to audit.
+    """
+    chosen, tell = config.as_settings(settings), reporter or Reporter()
+    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
+    looks = looked(manifest, tell)
+    found = copies(looks, chosen, tell)
+    with tell.progress("probing for shortcuts") as progress:
+        known = file_facts(found.manifest, progress)
+        found = look_closer(found, looks.images, known, seed=chosen.seed)
+    made = document(found)
+    if out is not None:
+        write_json(Path(out) / "audit.json", made)
+    return Audit(found, made, looks)
+
+
+def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
+    """The records of all slices that can be read, through the cache."""
+    with reporter.progress("looking at every picture") as progress:
+        return keep_all(manifest, LookForm(), cache_dir() / "images", progress)
+
+
+def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Examination:
+    """Copies, groups and leaks among slices that were looked at."""
+    with reporter.progress("looking for copies") as progress:
+        return find_copies(
+            looks.manifest,
+            looks.digests,
+            looks.images,
+            join_variants=settings.data.join_patient_variants,
+            patients=not settings.data.group_column,
+            progress=lambda what, done, total: progress(done, total),
+        )
+
+
+def file_facts(manifest: Manifest, progress: Any = None) -> Sequence[Facts | None]:
+    """What the files themselves tell; None for one that has become unreadable. Files of many slices are read once."""
+    paths = list(dict.fromkeys(row.path for row in manifest))
+
+    def one(path: str) -> Facts | None:
+        try:
+            return facts(path)
+        except InputError:
+            return None
+
+    known: dict[str, Facts | None] = {}
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        for done, (path, found) in enumerate(zip(paths, pool.map(one, paths), strict=True), start=1):
+            known[path] = found
+            if progress and done % 100 == 0:
+                progress(done, len(paths))
+    return [known[row.path] for row in manifest]
