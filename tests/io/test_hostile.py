@@ -122,7 +122,7 @@ def test_damaged_files_and_members(tmp_path_factory, case):
     path = tmp_path_factory.getbasetemp() / f"x.{name}"
     path.write_bytes(data)
     inner = {"npz": "!train_images", "zip": "!a.png", "mat": "!image"}.get(name, "")
-    for call in (io.frame_count, io.read, io.read_mask, io.digest, io.inspect):
+    for call in (io.frame_count, io.read, io.read_mask, io.digest, io.inspect, io.file_facts):
         try:
             call(f"{path}{inner}", limits=LIMITS)
         except InputError as error:

@@ -32,6 +32,8 @@ def trimmed(picture: np.ndarray, plain: int) -> Box:
         return 0, picture.shape[0], 0, picture.shape[1]
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(_range(picture[top:bottom], 0) > plain)
+    if not columns.size:  # one bright row in a plain picture: each of its columns is plain by itself
+        return 0, picture.shape[0], 0, picture.shape[1]
     return top, bottom, int(columns[0]), int(columns[-1]) + 1
 
 

@@ -95,10 +95,10 @@ def group(
         members[sets.find(i)].append(i)
     names = [""] * len(rows)
     for inside in members.values():
-        patients = [own[i] for i in inside if known[i]]
+        named = [own[i] for i in inside if known[i]]
         pictures = len({int(roots[i]) for i in inside})
-        name = min(patients) if patients else own[inside[0]]
-        if not patients and pictures > 1:
+        name = min(named) if named else own[inside[0]]
+        if not named and pictures > 1:
             name = f"{PSEUDO} {name}"
         for i in inside:
             names[i] = name

@@ -1,23 +1,26 @@
-"""How a picture looks, as a record of fixed size: all that duplicate search needs of it, made in one decoding."""
+"""How a picture looks, as a record of fixed size: what the audit needs of its pixels, made in one decoding."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 
 from tumorlens.audit.framing import MOST_BOXES, boxes
+from tumorlens.audit.marks import marks
 from tumorlens.preprocess.stack import Stack
 
 SIDE: Final = 128  # of the stored picture
 TERMS: Final = 12  # cosine terms each way in a key
 KEY: Final = TERMS * TERMS
 _KEY_SIDE = 40
+BINS: Final = 64  # of the histogram
+BORDER: Final = 32  # values along a side of the picture
 
 # Raise whenever a record of the same picture would differ.
-VERSION: Final = 1
+VERSION: Final = 2
 
 LOOK: Final = np.dtype(
     [
@@ -27,6 +30,12 @@ LOOK: Final = np.dtype(
         ("count", "u1"),  # how many boxes
         ("boxes", "f4", (MOST_BOXES, 4)),  # top, bottom, left, right as shares of the first box
         ("keys", "f2", (MOST_BOXES, KEY)),  # unit vectors: low cosine terms of the locally normalised box
+        ("raw", "f4", 4),  # smallest, largest, mean and standard deviation of the values as they are in the file
+        ("levels", "u2"),  # how many different 8-bit grey values
+        ("histogram", "f2", BINS),  # shares of the 8-bit grey values
+        # Top, bottom, left, right, each the outermost 4 % of the whole picture: values along it, mean, deviation.
+        ("border", "f2", (4, BORDER + 2)),
+        ("marks", "u1"),  # letter-like pieces beside the head, see tumorlens.audit.marks
     ]
 )
 
@@ -47,11 +56,6 @@ class LookForm:
         return look(pixels)
 
 
-def column(looks: Looks, name: str) -> Any:
-    """One field of all records, to be indexed; nothing is read from disk before."""
-    return looks.field(name) if isinstance(looks, Stack) else looks[name]
-
-
 def look(pixels: np.ndarray) -> np.ndarray:
     """The record of a slice.
 
@@ -67,10 +71,16 @@ def look(pixels: np.ndarray) -> np.ndarray:
     total.update(grey.tobytes())
     record["pixels"] = total.digest()
     record["shape"] = np.minimum(grey.shape, 65535)
+    record["raw"] = pixels.min(), pixels.max(), pixels.mean(), pixels.std()
+    counts = np.bincount(grey.ravel(), minlength=256)
+    record["levels"] = np.count_nonzero(counts)
+    record["histogram"] = counts.reshape(BINS, -1).sum(axis=1) / grey.size
+    record["border"] = border(grey)
     small = _limited(grey)
     found = boxes(small)
     top, bottom, left, right = found[0]
     record["picture"] = cv2.resize(small[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    record["marks"] = min(len(marks(small)), 255)
     record["count"] = len(found)
     height, width = bottom - top, right - left
     for i, box in enumerate(found):
@@ -78,6 +88,17 @@ def look(pixels: np.ndarray) -> np.ndarray:
         record["boxes"][i] = (a - top) / height, (b - top) / height, (c - left) / width, (d - left) / width
         record["keys"][i] = key(small[a:b, c:d])
     return record
+
+
+def border(grey: np.ndarray) -> np.ndarray:
+    """The outermost strips of a picture uint8 (H, W): float32 (4, BORDER + 2), 0 to 1."""
+    deep = [max(1, round(0.04 * side)) for side in grey.shape]
+    strips = (grey[: deep[0]], grey[-deep[0] :], grey[:, : deep[1]].T, grey[:, -deep[1] :].T)
+    found = np.empty((4, BORDER + 2), np.float32)
+    for row, strip in zip(found, strips, strict=True):
+        line = cv2.resize(np.ascontiguousarray(strip), (BORDER, 1), interpolation=cv2.INTER_AREA)
+        row[:BORDER], row[BORDER], row[BORDER + 1] = line[0], strip.mean(), strip.std()
+    return found / np.float32(255)
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
@@ -131,4 +152,4 @@ def flattened(picture: np.ndarray, sigma: float, *, floor: float) -> tuple[np.nd
 
 def same_pixels(looks: Looks) -> list[bytes]:
     """A key per picture that is equal where size and 8-bit grey values are."""
-    return [bytes(value) for value in np.asarray(column(looks, "pixels")[:])]
+    return [bytes(value) for value in np.asarray(looks["pixels"])]

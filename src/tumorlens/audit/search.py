@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from tumorlens.audit.look import KEY, TERMS, Looks, column
+from tumorlens.audit.look import KEY, TERMS, Looks
 from tumorlens.audit.orientation import COUNT, turn_spectra
 
 # The first two boxes (the picture, the head) are looked up; a cropped original answers through its other boxes.
@@ -67,12 +67,12 @@ def candidates(
         exact: True or False to choose the method; by the number of pictures when None.
     """
     chosen = np.arange(len(looks)) if among is None else np.asarray(among, np.int64)
-    owner, box = _entries(column(looks, "count")[chosen])
+    owner, box = _entries(looks["count"][chosen])
     owner = chosen[owner]
     keys = np.empty((len(owner), KEY), np.float32)
     for start in range(0, len(owner), 65536):
         part = slice(start, start + 65536)
-        keys[part] = column(looks, "keys")[owner[part], box[part]]
+        keys[part] = looks["keys"][owner[part], box[part]]
     if exact is None:
         exact = len(chosen) <= EXACT_UP_TO or importlib.util.find_spec("faiss") is None
     # A picture's own boxes and those of its neighbours crowd the list: more are asked for than are kept.
@@ -147,8 +147,8 @@ def _block(
     most: int,
 ) -> np.ndarray:
     """Candidates of the pictures ``asked``: rows of first, second, similarity, orientation, two boxes."""
-    spectra = np.asarray(column(looks, "keys")[asked, :_ASKING], np.float32)
-    has = np.arange(_ASKING) < column(looks, "count")[asked][:, np.newaxis]
+    spectra = np.asarray(looks["keys"][asked, :_ASKING], np.float32)
+    has = np.arange(_ASKING) < looks["count"][asked][:, np.newaxis]
     rows = []
     for orientation in range(COUNT):
         turned = turn_spectra(spectra.reshape(-1, TERMS, TERMS), orientation).reshape(-1, KEY)

@@ -7,6 +7,7 @@ code, never a decoder's own exception, warning or output, and its size is checke
 
 from tumorlens.io.archive import Member
 from tumorlens.io.cache_dir import cache_dir
+from tumorlens.io.facts import FileFacts, file_facts
 from tumorlens.io.files import digest, frame_count, inspect, kind_of, read, read_bytes, read_slice
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits
@@ -15,12 +16,14 @@ from tumorlens.io.members import members
 from tumorlens.io.slice import Slice, slice_id
 
 __all__ = [
+    "FileFacts",
     "Header",
     "Limits",
     "Member",
     "Slice",
     "cache_dir",
     "digest",
+    "file_facts",
     "frame_count",
     "inspect",
     "kind_of",

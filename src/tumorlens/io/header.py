@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,14 +51,13 @@ def corrupt(name: str, kind: str, what: str) -> InputError:
     return InputError(f"{name} is a damaged {kind}: {what}", hint="copy or export it again", code="corrupt")
 
 
-def jpeg(name: str, data: bytes) -> Jpeg:
-    """Walk the markers (ITU-T T.81 annex B) up to the first scan.
+def segments(name: str, data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Walk the markers of a JPEG (ITU-T T.81 annex B) up to and with the first scan: marker, start and end of its data.
 
     Raises:
         InputError: ``truncated`` or ``corrupt``.
     """
     at, end = 2, len(data)
-    frame: tuple[int, int, int, int] | None = None
     while True:
         if at + 4 > end:
             raise truncated(name, "JPEG")
@@ -75,14 +75,33 @@ def jpeg(name: str, data: bytes) -> Jpeg:
             raise corrupt(name, "JPEG", "it ends without an image")
         if at + 2 + length > end:
             raise truncated(name, "JPEG")
+        yield marker, at + 4, at + 2 + length
         if marker == 0xDA:
-            if frame is None:
-                raise corrupt(name, "JPEG", "image data before the image size")
-            return Jpeg(*frame, at + 2 + length)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and length >= 8:
-            bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
-            frame = (height, width, components, bits)
+            return
         at += 2 + length
+
+
+def frame_header(marker: int) -> bool:
+    """Whether a JPEG marker starts a frame, which is where the size is written."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
+def jpeg(name: str, data: bytes) -> Jpeg:
+    """What the markers up to the first scan say.
+
+    Raises:
+        InputError: ``truncated`` or ``corrupt``.
+    """
+    frame: tuple[int, int, int, int] | None = None
+    scan = 0
+    for marker, start, stop in segments(name, data):
+        if frame_header(marker) and stop - start >= 6:
+            bits, height, width, components = struct.unpack_from(">BHHB", data, start)
+            frame = (height, width, components, bits)
+        scan = stop
+    if frame is None:
+        raise corrupt(name, "JPEG", "image data before the image size")
+    return Jpeg(*frame, scan)
 
 
 def check_jpeg_scan(name: str, data: bytes, scan: int) -> None:

@@ -58,7 +58,7 @@ def _count(content: Content, kind: str, limits: Limits) -> int | None:
         limits.check_image(content.name, found.height, found.width)
         return None
     with decoding(content.name, kind.upper()):
-        return _pillow_count(content, _pillow(content, kind, limits), limits)
+        return _pillow_count(content, opened(content, kind, limits), limits)
 
 
 def image(content: Content, kind: str, limits: Limits) -> Frames:
@@ -77,7 +77,7 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
         InputError: ``truncated``, ``corrupt``, ``unsupported``, ``too_large``.
     """
     with decoding(content.name, kind.upper()):
-        image = _pillow(content, kind, limits)
+        image = opened(content, kind, limits)
         count = _pillow_count(content, image, limits)
         pages: list[np.ndarray] = []
         for index in range(count or 1):
@@ -102,7 +102,7 @@ def _jpeg(content: Content, limits: Limits) -> np.ndarray:
     header.check_jpeg_scan(content.name, data, found.scan)
     if found.components not in (1, 3):  # CMYK, with Adobe's inversion: OpenCV gets it wrong
         with decoding(content.name, "JPEG"):
-            return _grey(_pillow(content, "jpeg", limits))
+            return _grey(opened(content, "jpeg", limits))
     with decoding(content.name, "JPEG"), silent_stderr():
         return _decoded(content.name, "JPEG", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
 
@@ -159,7 +159,7 @@ def _turned(pixels: np.ndarray, exif: bytes) -> np.ndarray:
     return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
-def _pillow(content: Content, kind: str, limits: Limits) -> Any:
+def opened(content: Content, kind: str, limits: Limits) -> Any:
     """A lazily opened Pillow image whose size has been checked."""
     from PIL import Image
 

@@ -27,15 +27,13 @@ class Stack:
         """(N, …)."""
         return len(self), *self._every.shape[1:]
 
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """The records at an index, slice or list of indices, copied into memory."""
+    def __getitem__(self, index: Any) -> Any:
+        """The records at an index, slice or list of indices, copied into memory; a field's name gives its own stack."""
+        if isinstance(index, str):
+            return Stack(self._every[index], self._order)
         if isinstance(index, tuple):
             return np.array(self._every[self._order[index[0]], *index[1:]])
         return np.array(self._every[self._order[index]])
-
-    def field(self, name: str) -> Stack:
-        """One field of structured records as a stack of its own; nothing is read."""
-        return Stack(self._every[name], self._order)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for slot in self._order:

@@ -1,0 +1,182 @@
+"""Shortcut probes: how well the class can be guessed without ever seeing the tumour.
+
+Whatever guesses the class from the file, the border or the grey values alone will also serve a network, which takes
+the easiest way (Geirhos et al., "Shortcut learning in deep neural networks", Nature Machine Intelligence 2020).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from tumorlens.audit import facts as files
+from tumorlens.audit.facts import Facts
+from tumorlens.audit.guessing import by_nearest, by_table, by_tree
+from tumorlens.audit.look import Looks
+from tumorlens.audit.scoring import Task, balanced, task
+from tumorlens.data.manifest import Row
+
+MOST: Final = 4_000  # slices; more make the intervals narrower and the audit slower
+# Share of the way from chance to perfect that the lower end of the interval must have gone.
+_CLEAR: Final = 0.1
+_THUMB: Final = 16
+
+_SAYS: Final = {
+    "header": "the file itself (size, format, JPEG settings; no pixel looked at) tells",
+    "border": "the outermost 4 % of the picture tells",
+    "histogram": "the grey values without their places tell",
+    "thumbnail": f"the most similar {_THUMB} × {_THUMB} thumbnail of another group tells",
+}
+_MEANS: Final = {
+    "header": "a network can learn the file instead of the tumour",
+    "border": "a network can learn framing and background instead of the tumour",
+    "histogram": "a network can learn brightness instead of shape (the tumour is only a small part of the grey values)",
+    "thumbnail": "whole pictures of a class look alike (plane, scanner, framing) before any detail is seen",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one probe found.
+
+    Attributes:
+        name: ``header``, ``border``, ``histogram``, ``thumbnail`` (each guesses the class); ``source`` (the class is
+            guessed from the name of the data set); ``source from header``, … (the data set is guessed).
+        balanced_accuracy: mean of the classes' sensitivities in groups not seen, or None when it could not be scored.
+        chance: balanced accuracy of guessing, or None.
+        ci95: interval of the balanced accuracy over groups, or None.
+        n: slices scored.
+        groups: independent groups among them.
+        finding: what is wrong, in plain words, when the lower end is clearly above chance; else None.
+        unscored: why it could not be scored, else None.
+    """
+
+    name: str
+    balanced_accuracy: float | None = None
+    chance: float | None = None
+    ci95: tuple[float, float] | None = None
+    n: int = 0
+    groups: int = 0
+    finding: str | None = None
+    unscored: str | None = None
+
+
+def probes(
+    looks: Looks, facts: Sequence[Facts | None], rows: Sequence[Row], groups: Sequence[str], *, seed: int = 0
+) -> list[Probe]:
+    """Every probe of the class, and of the data set where there are several.
+
+    Args:
+        looks: records (N,) of :data:`tumorlens.audit.look.LOOK`.
+        facts: of each slice's file; None where unreadable.
+        rows: of the manifest.
+        groups: what must not cross a fold, of each row.
+        seed: of folds, trees and intervals.
+    """
+    tables = _tables(looks, facts)
+    labels = [row.label for row in rows]
+    result = [_probe(name, tables[name], task(labels, groups, seed=seed, most=MOST), seed) for name in tables]
+    sources = [row.source for row in rows]
+    if len(set(sources)) > 1:
+        result.append(_class_of_source(labels, sources, groups, seed))
+        given = task(sources, groups, seed=seed, most=MOST)
+        names = ("header", "border", "histogram")
+        result += [_probe(name, tables[name], given, seed, of_source=True) for name in names]
+    return result
+
+
+def _tables(looks: Looks, facts: Sequence[Facts | None]) -> dict[str, np.ndarray]:
+    """What each probe sees: float32 (N, some)."""
+    count = len(looks)
+    # Square roots make distances between histograms meaningful (Hellinger).
+    histogram = np.sqrt(np.asarray(looks["histogram"], np.float32))
+    return {
+        "header": files.table(facts, np.asarray(looks["shape"])),
+        "border": np.asarray(looks["border"], np.float32).reshape(count, -1),
+        "histogram": histogram,
+        "thumbnail": thumbnails(np.asarray(looks["picture"])),
+    }
+
+
+def thumbnails(pictures: np.ndarray, side: int = _THUMB) -> np.ndarray:
+    """Standardised small versions of pictures uint8 (N, S, S): float32 (N, side * side) of length 1."""
+    count, large = len(pictures), pictures.shape[1]
+    step = large // side
+    small = np.empty((count, side * side), np.float32)
+    for start in range(0, count, 1024):  # a memory-mapped set is never whole in memory
+        part = np.asarray(pictures[start : start + 1024])
+        means = part.reshape(len(part), side, step, side, step).mean(axis=(2, 4), dtype=np.float32)
+        small[start : start + 1024] = means.reshape(len(part), -1)
+    small -= small.mean(axis=1, keepdims=True)
+    return np.asarray(small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-6))
+
+
+def _probe(name: str, table: np.ndarray, given: Task | str, seed: int, *, of_source: bool = False) -> Probe:
+    full = f"source from {name}" if of_source else name
+    if isinstance(given, str):
+        return Probe(full, unscored=given)
+    seen = table[given.rows]
+    guessed = by_nearest(seen, given) if name == "thumbnail" else by_table(seen, given, seed)
+    result = _scored(full, given, guessed, seed)
+    if result.finding is None:
+        return result
+    what = "data set" if of_source else "class"
+    text = f"{_SAYS[name]} the {what} in {result.balanced_accuracy:.0%} of slices"
+    text += f" (each {what} counted alike; guessing: {given.chance:.0%})"
+    if name == "header":
+        column, score = _carrier(seen, given, seed)
+        text += f"; {column} alone tells it in {score:.0%}"
+    text += f": {'the data sets differ in more than their patients' if of_source else _MEANS[name]}"
+    return replace(result, finding=text)
+
+
+def _scored(name: str, given: Task, guessed: np.ndarray, seed: int) -> Probe:
+    score, ci95 = balanced(given, guessed, seed)
+    many = int(given.groups.max()) + 1
+    clear = ci95[0] > given.chance + _CLEAR * (1 - given.chance)
+    return Probe(name, score, given.chance, ci95, len(given.rows), many, "" if clear else None)
+
+
+def _carrier(seen: np.ndarray, given: Task, seed: int) -> tuple[str, float]:
+    """The one fact that tells most, and how much it tells alone."""
+    scores = [
+        balanced(given, by_tree(seen[:, [i]], given), seed)[0] if np.ptp(seen[:, i]) > 0 else 0.0
+        for i in range(seen.shape[1])
+    ]
+    best = int(np.argmax(scores))
+    return list(files.COLUMNS.values())[best], scores[best]
+
+
+def _class_of_source(labels: Sequence[str], sources: Sequence[str], groups: Sequence[str], seed: int) -> Probe:
+    """How well the name of the data set tells the class."""
+    given = task(labels, groups, seed=seed, most=MOST)
+    if isinstance(given, str):
+        return Probe("source", unscored=given)
+    names = sorted(set(sources))
+    codes = np.array([names.index(sources[i]) for i in given.rows], np.float32)
+    result = _scored("source", given, by_tree(np.eye(len(names), dtype=np.float32)[codes.astype(int)], given), seed)
+    only = [
+        f"{label} comes only from {next(iter(found))}"
+        for label, found in sorted(_where(labels, sources).items())
+        if len(found) == 1 and label
+    ]
+    if result.finding is None and not only:
+        return result
+    score, chance = result.balanced_accuracy, result.chance
+    text = f"the data set that a slice comes from tells its class in {score:.0%} of slices (guessing: {chance:.0%})"
+    if only:
+        text += f"; {', '.join(only)}"
+    text += ": a network that recognises the data set (scanner, processing, file) needs to know nothing of tumours"
+    return replace(result, finding=text)
+
+
+def _where(labels: Sequence[str], sources: Sequence[str]) -> dict[str, Counter[str]]:
+    """Label → how many of its slices come from each source."""
+    found: dict[str, Counter[str]] = {}
+    for label, source in zip(labels, sources, strict=True):
+        found.setdefault(label, Counter())[source] += 1
+    return found
