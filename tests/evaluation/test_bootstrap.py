@@ -93,7 +93,7 @@ def test_the_unit_is_named_and_never_splits_a_patient() -> None:
     assert units_of(groups=["g", "h", "g"]) == ([0, 1, 0], "duplicate cluster")
     assert units_of(groups=["g", "h", ""]) == ([0, 1, 2], "slice")
     # a near-duplicate shared by two patients joins them; a patient in two groups joins those
-    assert units_of(patients=["a", "a", "b", "b"], groups=["1", "2", "2", "3"]) == ([0, 0, 0, 0], "patient")
+    assert units_of(patients=["a", "a", "b", "b"], groups=["1", "2", "2", "3"]) == ([0, 0, 0, 0], "group")
     assert units_of(patients=["a", "", "a"], groups=["1", "2", "3"]) == ([0, 1, 0], "duplicate cluster")
 
 
