@@ -27,7 +27,7 @@ HEAVY = (
     "jax",
 )
 # The contract's commands that exist by now; further ones join this list as they come.
-CONTRACT = ("train", "evaluate", "predict", "split", "phantom", "info", "config")
+CONTRACT = ("train", "audit", "evaluate", "predict", "split", "phantom", "info", "config")
 
 
 def loaded_after(code: str) -> set[str]:

@@ -16,6 +16,7 @@ SIDE: Final = 128  # of the stored picture
 TERMS: Final = 12  # cosine terms each way in a key
 KEY: Final = TERMS * TERMS
 _KEY_SIDE = 40
+_WILD = 1e9
 BINS: Final = 64  # of the histogram
 BORDER: Final = 32  # values along a side of the picture
 
@@ -65,6 +66,7 @@ def look(pixels: np.ndarray) -> np.ndarray:
     Returns:
         A :data:`LOOK` scalar array of shape ().
     """
+    pixels = _finite(pixels)
     grey = to_grey(pixels)
     record = np.zeros((), LOOK)
     total = hashlib.sha256(repr(grey.shape).encode())
@@ -101,13 +103,17 @@ def border(grey: np.ndarray) -> np.ndarray:
     return found / np.float32(255)
 
 
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W): 8-bit values as they are, anything else stretched from its 0.1 to its 99.9 percentile."""
+def _finite(pixels: np.ndarray) -> np.ndarray:
+    """float32 (H, W) without NaN, infinities and values beyond a thousand million."""
     pixels = np.asarray(pixels, np.float32)
+    if cv2.checkRange(pixels, True, -_WILD, _WILD)[0]:
+        return pixels
+    return np.asarray(np.clip(np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0), -_WILD, _WILD))
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) from finite float32: 8-bit values as they are, others from the 0.1 to the 99.9 percentile."""
     low, high, _, _ = cv2.minMaxLoc(pixels)
-    if not cv2.checkRange(pixels):
-        pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
-        low, high, _, _ = cv2.minMaxLoc(pixels)
     if low >= 0 and high <= 255 and high > 1:
         return np.asarray(cv2.convertScaleAbs(pixels))  # rounds
     low, high = (float(v) for v in np.percentile(pixels, (0.1, 99.9)))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tumorlens.pipeline.auditing import Audit, audit
     from tumorlens.pipeline.evaluating import evaluate
     from tumorlens.pipeline.model import Model, load
     from tumorlens.pipeline.training import Run, resume, train
 
 from tumorlens.pipeline.dataset import read, split
 
-__all__ = ["Model", "Run", "evaluate", "load", "read", "resume", "split", "train"]
+__all__ = ["Audit", "Model", "Run", "audit", "evaluate", "load", "read", "resume", "split", "train"]
 
 _LATER = {
+    "audit": "auditing",
+    "Audit": "auditing",
     "train": "training",
     "resume": "training",
     "Run": "training",
