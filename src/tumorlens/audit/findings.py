@@ -96,7 +96,8 @@ def _broken(found: Examination) -> Iterator[Finding]:
             variants.crossing,
             "One person may lie on both sides of the split",
             f"{variants.patients} patient ids ({variants.slices} slices) differ from another only by a trailing letter "
-            f"and form {variants.groups} groups; the data set's own folds or split divide {variants.crossing} of them.",
+            f"and form {variants.groups} groups; the data set's own folds or split divide {variants.crossing} of these "
+            f"groups, with {variants.crossing_slices} slices.",
             "Ask the data set's authors, or be careful and join them: --set data.join_patient_variants=true.",
         )
     ours = {row.id for row in found.manifest if row.split == "test"} & set(leaked(found.manifest))
