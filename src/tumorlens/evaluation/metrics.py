@@ -123,6 +123,7 @@ def _judge_cases(
     n = int(cases.max()) + 1 if known.any() else 0
     mean = np.zeros((n, probabilities.shape[1]))
     np.add.at(mean, cases[known], probabilities[known])  # the sum has the same argmax as the mean
+    mean = mean.round(9)  # a tie must not be decided by the order in which slices were added up
     case_codes = np.zeros(n, dtype=np.int64)
     case_codes[cases[known]] = codes[known]
     case_units = np.zeros(n, dtype=np.int64)
