@@ -3,8 +3,8 @@
 Usage: PYTHONPATH=src python benchmarks/audit_foreign.py DATA [--sheets DIR]
 
 DATA is the folder that holds `figshare`, `br35h_no`, `mixed_web` and `not_brain_mri`. Each of the first three is judged
-as it is; then 100 of the foreign pictures, and each kind of them alone, are planted into `figshare`. `--sheets` writes
-what was flagged as contact sheets.
+as it is; then 100 of the foreign pictures, and each kind of them alone, are planted into `figshare` and `mixed_web`.
+`--sheets` writes what was flagged as contact sheets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Pictures:
     facts: list[Facts]
 
     def plus(self, other: Pictures, rows: np.ndarray) -> Pictures:
-        """The set with some rows of another."""
+        """The set with some rows of another behind it."""
         return Pictures(
             self.paths + [other.paths[i] for i in rows],
             np.concatenate([self.looks, other.looks[rows]]),

@@ -16,6 +16,8 @@ _SHORTEST: Final = 4  # pixels of height of a line
 _TALLEST: Final = 0.07  # of the picture's height
 _LONG: Final = 1.4  # times as wide as high
 _APART: Final = 0.03  # of the picture's side that writing keeps away from the head
+_STROKES: Final = 3  # in a row of pixels, as in any two letters
+_FRAME: Final = 2  # pixels of a line around the picture
 _SMALLEST: Final = 128  # pixels of side below which nobody could read anything
 
 
@@ -30,21 +32,30 @@ def marks(grey: np.ndarray) -> np.ndarray:
     if min(height, width) < _SMALLEST:
         return none
     bright = cv2.compare(grey, _BRIGHT, cv2.CMP_GT)
-    bright[:2], bright[-2:], bright[:, :2], bright[:, -2:] = 0, 0, 0, 0  # a frame around the picture
+    bright[:_FRAME], bright[-_FRAME:], bright[:, :_FRAME], bright[:, -_FRAME:] = 0, 0, 0, 0
     head = cv2.resize(_head(grey), (width, height), interpolation=cv2.INTER_NEAREST)
-    # Letters of a word join. What reaches into the head's surroundings belongs to the head, not only what lies there.
-    bright[head > 0] = 0
-    lines = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, _box(max(3, min(height, width) // 50), 1))
-    if not cv2.countNonZero(lines):
+    bright = cv2.bitwise_and(bright, cv2.bitwise_not(head))
+    if cv2.countNonZero(bright) < _SHORTEST:
         return none
+    # Letters of a word join.
+    lines = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, _box(max(3, min(height, width) // 50), 1))
     count, labels, found, _ = cv2.connectedComponentsWithStats(lines)
-    lit = lines > 0
-    beside = cv2.dilate(head, _box(3, 3)) > 0
-    touching = np.bincount(labels[lit & beside], minlength=count)
+    # What reaches into the margin of the head is cut there, and belongs to the head.
+    beside = cv2.bitwise_and(lines, cv2.dilate(head, _box(3, 3)))
+    touching = np.bincount(labels[beside > 0], minlength=count)
     tall, wide = found[:, cv2.CC_STAT_HEIGHT], found[:, cv2.CC_STAT_WIDTH]
     good = (touching == 0) & (tall >= _SHORTEST) & (tall <= _TALLEST * height) & (wide >= _LONG * tall)
     good[0] = False  # the background
-    return np.asarray(found[good][:, :4])
+    boxes = found[good][:, :4]
+    return np.asarray([box for box in boxes if _strokes(bright, box) >= _STROKES], np.int32).reshape(-1, 4)
+
+
+def _strokes(bright: np.ndarray, box: np.ndarray) -> int:
+    """How many strokes a usual row of a box crosses; a shoulder or a coil at the edge is one or two."""
+    left, top, wide, tall = box.tolist()
+    part = bright[top : top + tall, left : left + wide] > 0
+    starts = part[:, 1:] & ~part[:, :-1]
+    return int(np.median(starts.sum(axis=1) + part[:, 0]))
 
 
 def _head(grey: np.ndarray) -> np.ndarray:
@@ -55,13 +66,11 @@ def _head(grey: np.ndarray) -> np.ndarray:
     small = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
     side = min(small.shape)
     lit = cv2.compare(cv2.blur(small, (3, 3)), _AIR, cv2.CMP_GT)
-    _, labels, found, _ = cv2.connectedComponentsWithStats(lit)
-    large = np.maximum(found[:, cv2.CC_STAT_WIDTH], found[:, cv2.CC_STAT_HEIGHT]) >= side // 4
-    large[0] = False
-    points = cv2.findNonZero(large.astype(np.uint8)[labels])
+    outlines, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    large = [outline for outline in outlines if max(cv2.boundingRect(outline)[2:]) >= side // 4]
     hull = np.zeros_like(lit)
-    if points is not None:
-        cv2.fillConvexPoly(hull, cv2.convexHull(points), 255)
+    if large:
+        cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(large)), 255)
     margin = 2 * round(_APART * side) + 1
     return np.asarray(cv2.dilate(hull, _box(margin, margin)))
 
