@@ -21,7 +21,7 @@ BINS: Final = 64  # of the histogram
 BORDER: Final = 32  # values along a side of the picture
 
 # Raise whenever a record of the same picture would differ.
-VERSION: Final = 2
+VERSION: Final = 3
 
 LOOK: Final = np.dtype(
     [
