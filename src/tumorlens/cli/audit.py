@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from tumorlens.pipeline.auditing import Audit
 
 _MARKS = {"serious": "✗", "warning": "!", "note": "·"}
-_VERDICTS = {
-    "ok": "Nothing found that speaks against scores on this data set.",
-    "warnings": "Usable, with care: know the points below before you believe a score on this data set.",
-    "serious": "Do not believe a score on this data set as it is.",
-}
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -76,7 +71,9 @@ def _fix(out: str, result: Audit) -> None:
 
 
 def _text(document: dict[str, Any]) -> str:
-    lines = [_VERDICTS[document["verdict"]]]
+    from tumorlens.report.words import AUDIT_VERDICTS
+
+    lines = [AUDIT_VERDICTS[document["verdict"]]]
     for item in document["findings"]:
         lines += ["", f"{_MARKS[item['severity']]} {item['title']}"]
         lines += textwrap.wrap(item["text"], 100, initial_indent="  ", subsequent_indent="  ")

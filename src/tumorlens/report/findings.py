@@ -6,7 +6,7 @@ Says only what ``audit.json`` computed: a part that is null there was not checke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tumorlens.labels import title
@@ -82,8 +82,8 @@ def audit_view(audit: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "verdict": audit.get("verdict") or words.NOT_STATED,
         "found": found,
-        "clean": _sentence(clean, "none"),
-        "unchecked": _sentence(unchecked, "not checked"),
+        "clean": words.sentence(clean, "none"),
+        "unchecked": words.sentence(unchecked, "not checked"),
     }
 
 
@@ -97,14 +97,13 @@ def crossing(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> bool:
     return bool(metrics.get("leaked") or (audit.get("leaks") or {}).get("groups_crossing"))
 
 
-def skipped(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def skipped(items: Sequence[Mapping[str, Any]], most: int = MOST_SKIPPED) -> dict[str, Any]:
     """The files left out: how many for which reason first, then the first of them by name."""
-    items = (metrics.get("data") or {}).get("skipped") or []
     reasons = Counter(str(item["code"]) for item in items)
     return {
         "n": len(items),
         "codes": sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])),
-        "shown": items[:MOST_SKIPPED],
+        "shown": items[:most],
     }
 
 
@@ -148,11 +147,3 @@ def _conflict(item: Mapping[str, Any]) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def _sentence(names: list[str], verdict: str) -> str:
-    """``Near copies, shortcuts and foreign images: not checked.``, or nothing."""
-    if not names:
-        return ""
-    text = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-    return f"{text[0].upper()}{text[1:]}: {verdict}."

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tumorlens.evaluation.curves import class_curves
 from tumorlens.io.atomic import write_text
-from tumorlens.report import tiles, words
+from tumorlens.report import page, tiles
 from tumorlens.report.charts import Spec, balance_chart, confusion_chart, history_chart
 from tumorlens.report.curve_charts import calibration_bins, confidence_chart, pr_chart, reliability_chart, roc_chart
 from tumorlens.report.extra import load
@@ -39,34 +36,17 @@ def render_report(run_dir: str | Path) -> Path:
         MissingExtraError: when a library of the extra ``report`` is not installed.
     """
     run = read_run(run_dir)
-    jinja = load("jinja2")
     draw_figures(run)
     charts = {name: _json_block(spec) for name, spec in chart_specs(run).items()}
     script = _bundle() if charts else ""
-    environment = jinja.Environment(
-        loader=jinja.FunctionLoader(_template),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "range": words.percent_range,
-        "score": words.score,
-        "count": words.count,
-        "duration": words.duration,
-        "plural": words.plural,
-    }
     safe = load("markupsafe").Markup
-    html = environment.get_template("report.html.j2").render(
+    html = page.render(
+        "report.html.j2",
+        script=script,
         **view(run),
         charts={name: safe(block) for name, block in charts.items()},
-        images={name: _png(path) for name in _PAPER if (path := run.figure(name)) is not None},
+        images={name: page.png(path) for name in _PAPER if (path := run.figure(name)) is not None},
         pictures={name: _pictures(path) for name in _IMAGES if (path := run.figure(name)) is not None},
-        css=safe(_template("style.css")),
-        script=safe(script),
-        script_hash=_hash(script),
     )
     path = run.path / "report.html"
     write_text(path, html)
@@ -105,25 +85,16 @@ def chart_specs(run: RunFolder) -> dict[str, Spec]:
     return specs
 
 
-def _template(name: str) -> str:
-    return resources.files("tumorlens.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
 @lru_cache(maxsize=1)
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed with the few lines that draw the charts: one script, 0.9 MB, made in about 2 s."""
     version = ".".join(load("altair").SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     convert = load("vl_convert")
     known = convert.get_vegalite_versions()
-    snippet = _template("charts.js") + _template("page.js")
+    snippet = page.source("charts.js") + page.source("page.js")
     script: str = convert.javascript_bundle(snippet, vl_version=version if version in known else None)
     # The browser hashes the text after normalising line ends; and nothing in it may end the script element early.
     return script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _hash(script: str) -> str:
-    """The script's entry in the content security policy: no other script can run in the report."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _json_block(spec: dict[str, Any]) -> str:
@@ -137,9 +108,4 @@ def _pictures(path: Path) -> dict[str, Any]:
     if apart:
         return {"apart": apart, "whole": ""}
     with load("PIL.Image").open(path) as image:
-        return {"apart": [], "whole": tiles.webp(image)}
-
-
-def _png(path: Path) -> str:
-    """A line drawing as part of the page."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        return {"apart": [], "whole": page.webp(image)}

@@ -37,7 +37,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "leak": findings.leak(metrics, run.audit),
         "conflicts": findings.conflicts(run.audit),
         "audit": findings.audit_view(run.audit),
-        "skipped": findings.skipped(metrics),
+        "skipped": findings.skipped((metrics.get("data") or {}).get("skipped") or []),
         "data": _data(run),
         "training": _training(run),
         "classes": _classes(test),

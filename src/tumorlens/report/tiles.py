@@ -6,8 +6,6 @@ words.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tumorlens.report import page
 from tumorlens.report.extra import load
 
 # The PNG text chunk that holds the list of pictures as JSON.
@@ -71,19 +70,12 @@ def cut(path: Path) -> list[dict[str, Any]]:
         whole = image.convert("RGB")
     return [
         {
-            "images": [webp(whole.crop(box)) for box in picture.boxes],
+            "images": [page.webp(whole.crop(box)) for box in picture.boxes],
             "lines": picture.lines,
             "verdict": {True: "right", False: "wrong", None: ""}[picture.right],
         }
         for picture in pictures
     ]
-
-
-def webp(image: Any) -> str:
-    """A PIL image as a data URI; WebP takes a fifth of a PNG's size, and slices do not show the difference."""
-    packed = io.BytesIO()
-    image.convert("RGB").save(packed, "WEBP", quality=88, method=4)
-    return "data:image/webp;base64," + base64.b64encode(packed.getvalue()).decode()
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:

@@ -11,6 +11,11 @@ NBSP = "\N{NO-BREAK SPACE}"
 NONE = "–"
 NOT_STATED = "not stated"
 RESEARCH_ONLY = "Research use only, not a medical device."
+AUDIT_VERDICTS = {
+    "ok": "Nothing found that speaks against scores on this data set.",
+    "warnings": "Usable, with care: know the points below before you believe a score on this data set.",
+    "serious": "Do not believe a score on this data set as it is.",
+}
 # The bootstrap sees no spread there; see evaluation.bootstrap.interval.
 _BOUND = " (exact binomial bounds where all or none are right)"
 _PLURALS = {"patient": "patients", "duplicate cluster": "duplicate clusters", "slice": "slices"}
@@ -81,6 +86,20 @@ def moment(iso: str | None) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 slice``, ``2 slices``."""
     return f"{count(number)} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
+
+
+def tail(text: object, most: int = 60) -> str:
+    """The end of a long name, which tells more than its beginning, after an ellipsis."""
+    whole = str(text)
+    return whole if len(whole) <= most else "…" + whole[len(whole) - most + 1 :]
+
+
+def sentence(names: Sequence[str], verdict: str) -> str:
+    """``Near copies, shortcuts and foreign images: not checked.``, or nothing."""
+    if not names:
+        return ""
+    text = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    return f"{text[0].upper()}{text[1:]}: {verdict}."
 
 
 def scored(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -1,0 +1,215 @@
+"""What the page of an audit says, as plain values for the template."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tumorlens import __version__
+from tumorlens.labels import colours, title
+from tumorlens.report import findings, words
+from tumorlens.report.audit_pictures import gallery, leaking
+
+# Names in a fold-out; the rest stays in audit.json, so that the page stays small.
+MOST_NAMES: Final = 300
+
+_VERDICTS: Final = {"serious": "Serious", "warnings": "Warnings", "ok": "OK"}
+_SEVERITIES: Final = {"serious": "Serious", "warning": "Warning", "note": "Note"}
+_UNITS: Final = {
+    "variants": "divided group",
+    "conflicts": "picture",
+    "foreign": "picture",
+    "labels": "slice",
+    "unreadable": "file",
+    "patients": "slice",
+}
+_SEES: Final = {
+    "header": "the file: size, format, JPEG settings; no pixel",
+    "border": "the outermost rows and columns",
+    "histogram": "grey values without their places",
+    "thumbnail": "the most similar tiny picture of another group",
+    "source": "the name of the data set",
+}
+_OF_SOURCE: Final = "source from "
+
+
+def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Everything that the template names, apart from the pictures themselves.
+
+    Args:
+        document: ``audit.json``.
+        data: the DATA that was audited, as the command line has it.
+        options: what else stood on the command line.
+        folder: where ``audit.json`` lies.
+    """
+    said = [_finding(document, item) for item in document["findings"]]
+    clean, unchecked = _checked(document)
+    return {
+        "name": ", ".join(data),
+        "research_only": words.RESEARCH_ONLY,
+        "version": __version__,
+        "verdict": document["verdict"],
+        "verdict_word": _VERDICTS[document["verdict"]],
+        "verdict_text": words.AUDIT_VERDICTS[document["verdict"]],
+        "tiles": _tiles(document),
+        "findings": said,
+        "clean": clean,
+        "unchecked": unchecked,
+        "classes": _classes(document["leaks"]),
+        "probes": _probes(document["shortcuts"]),
+        "skipped": findings.skipped(document["unreadable"], MOST_NAMES),
+        "groups": _groups(document),
+        "commands": _commands(data, options, folder),
+    }
+
+
+def _finding(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    number, unit = _number(document, item)
+    pictures = gallery(document, item)
+    return {
+        **{key: item[key] for key in ("kind", "severity", "title", "advice")},
+        "word": _SEVERITIES[item["severity"]],
+        "text": _sentence(item["text"]),
+        "number": number,
+        "unit": unit,
+        "gallery": pictures,
+        # Files have a list of their own.
+        "names": [] if pictures or item["kind"] == "unreadable" else list(item["examples"]),
+    }
+
+
+def _sentence(text: str) -> str:
+    """Findings of probes are written to stand in the middle of a line."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, str]:
+    """The number that says how bad a finding is, and of what it is."""
+    kind, shown = item["kind"], words.count(item["count"])
+    if kind == "leaks":
+        part, _ = leaking(document["leaks"], item)
+        name = {"test": "test", "val": "validation"}[part]
+        return shown, f"of {words.plural(document['leaks'][f'{part}_n'], f'{name} slice')}"
+    if kind == "copies":
+        return shown, f"of {words.plural(document['n'], 'slice')}"
+    if kind == "groups":
+        return _counted(item, "group" if set(item["examples"]) <= set(document["broken_groups"]) else "slice")
+    if kind == "shortcuts":
+        for probe in (document["shortcuts"] or {}).values():
+            if probe["finding"] == item["text"] and probe["balanced_accuracy"] is not None:
+                return words.percent(probe["balanced_accuracy"]), f"where guessing gives {_percent(probe['chance'])}"
+    return _counted(item, _UNITS[kind]) if kind in _UNITS else (shown, "")
+
+
+def _counted(item: Mapping[str, Any], noun: str) -> tuple[str, str]:
+    number, _, unit = words.plural(item["count"], noun).partition(" ")
+    return number, unit
+
+
+def _tiles(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    n, leaks = document["n"], document["leaks"]
+    copies = sum(len(members) - 1 for members in document["clusters"])
+    left_out, broken = len(document["unreadable"]), len(document["broken_groups"])
+    leaked, tested = leaks["test_in_train_exact"] + leaks["test_in_train_near"], leaks["test_n"]
+    groups = len(set(document["groups"].values()))
+    return [
+        _tile("Slices", words.count(n), f"{words.plural(left_out, 'file')} left out"),
+        _tile("Different pictures", words.count(n - copies), _share(copies, n, "copies")),
+        _tile(
+            "Test slices seen before",
+            words.count(leaked) if tested else words.NONE,
+            f"{_percent(leaked / tested)} of {words.count(tested)}" if tested else "it brings no test set",
+        ),
+        _tile("Groups", words.count(groups), f"{words.count(broken)} divided by its own split or folds"),
+    ]
+
+
+def _tile(name: str, value: str, note: str) -> dict[str, str]:
+    return {"name": name, "value": value, "note": note}
+
+
+def _share(part: int, whole: int, noun: str) -> str:
+    return f"{words.count(part)} {noun} ({_percent(part / whole)})" if whole else f"no {noun}"
+
+
+def _percent(share: float | None) -> str:
+    return words.percent(share)
+
+
+def _checked(document: Mapping[str, Any]) -> tuple[str, str]:
+    """What was looked for and not found, and what was not looked for, as sentences."""
+    leaks, probes = document["leaks"], (document["shortcuts"] or {}).values()
+    scored = [probe for probe in probes if probe["balanced_accuracy"] is not None]
+    checks: list[tuple[str, object]] = [
+        ("copies of one picture", document["clusters"]),
+        ("pictures with different labels", document["label_conflicts"]),
+        ("divided patients or groups", document["broken_groups"]),
+        ("clear shortcuts", [probe for probe in scored if probe["finding"]] if scored else None),
+        ("pictures that do not belong", document["foreign"]),
+        ("doubtful labels", document["suspicious_labels"]),
+        ("unusable files", document["unreadable"]),
+    ]
+    for part, name in (("val", "validation"), ("test", "test")):
+        found = leaks[f"{part}_in_train_exact"] + leaks[f"{part}_in_train_near"]
+        checks.insert(0, (f"{name} slices with a copy in training", found if leaks[f"{part}_n"] else None))
+    clean = [name for name, found in checks if found is not None and not found]
+    unchecked = [name for name, found in checks if found is None]
+    return words.sentence(clean, "none found"), words.sentence(unchecked, "not looked for, or not possible here")
+
+
+def _classes(leaks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How many test slices of every class leak; empty where there is no test set."""
+    palette = colours(list(leaks["per_class"]))
+    return [
+        {
+            "title": title(name),
+            "colour": palette[name],
+            "test": part["test"],
+            "leaked": part["leaked"],
+            "share": _percent(part["leaked"] / part["test"] if part["test"] else None),
+        }
+        for name, part in leaks["per_class"].items()
+    ]
+
+
+def _probes(shortcuts: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name.removeprefix(_OF_SOURCE),
+            "sees": _SEES.get(name.removeprefix(_OF_SOURCE), ""),
+            "guesses": "the data set" if name.startswith(_OF_SOURCE) else "the class",
+            "score": probe["balanced_accuracy"],
+            "chance": probe["chance"],
+            "interval": words.percent_range(probe["ci95"]),
+            "low": probe["ci95"][0] if probe["ci95"] else None,
+            "high": probe["ci95"][1] if probe["ci95"] else None,
+            "sample": words.plural(probe["n"], "slice"),
+            "telling": bool(probe["finding"]),
+            "unscored": probe["unscored"],
+        }
+        for name, probe in (shortcuts or {}).items()
+    ]
+
+
+def _groups(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups that the data set divides, the largest first, and what is known of variants of patient ids."""
+    sizes, broken = Counter(document["groups"].values()), document["broken_groups"]
+    order = sorted(broken, key=lambda name: (-sizes[name], name))
+    variants = document["patient_variants"]
+    return {
+        "n": len(broken),
+        "shown": [{"name": name, "slices": sizes[name], "parts": broken[name]} for name in order[:MOST_NAMES]],
+        "variants": variants if variants["groups"] else None,
+    }
+
+
+def _commands(data: Sequence[str], options: Sequence[str], folder: Path) -> list[tuple[str, str]]:
+    given = [*data, *options]
+    return [
+        (shlex.join(["tumorlens", "audit", *given, "--out", str(folder)]), "makes this page and audit.json again"),
+        (shlex.join(["tumorlens", "audit", *given, "--fix", "cleaned.csv"]), "writes a list of what can be used"),
+        (shlex.join(["tumorlens", "split", *given, "--out", "split.csv"]), "divides it so that nothing leaks"),
+    ]
