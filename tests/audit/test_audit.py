@@ -82,6 +82,9 @@ def test_the_text_says_what_and_what_to_do(faulty: Path, tmp_path: Path) -> None
     assert done.returncode == 0
     assert done.stdout.startswith("Do not believe a score")
     assert "2 of" in done.stdout and "mirrored or turned" in done.stdout.replace("\n  ", " ")
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert "The test set repeats what is trained on" in page
+    assert page.count("data:image/") >= 4
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["verdict"] == "serious"
 
 

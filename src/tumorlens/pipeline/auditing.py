@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tumorlens import config
 from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination, find_copies, look_closer
@@ -16,7 +18,7 @@ from tumorlens.audit.facts import Facts, facts
 from tumorlens.audit.look import LookForm
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest
-from tumorlens.errors import InputError
+from tumorlens.errors import InputError, MissingExtraError
 from tumorlens.io import cache_dir
 from tumorlens.io.atomic import write_json
 from tumorlens.pipeline.dataset import Data, labelled, read
@@ -60,7 +62,7 @@ def audit(
     Args:
         data: DATA, several to join, or a manifest. A split or folds that it brings are judged.
         settings: columns, seed, whether variants of patient ids are joined.
-        out: folder for ``audit.json``.
+        out: folder for ``audit.json`` and ``audit.html``.
         reporter: told how it goes.
 
     Raises:
@@ -74,9 +76,27 @@ def audit(
         known = file_facts(found.manifest, progress)
         found = look_closer(found, looks.images, known, seed=chosen.seed)
     made = document(found)
-    if out is not None:
-        write_json(Path(out) / "audit.json", made)
-    return Audit(found, made, looks)
+    if out is None:
+        return Audit(found, made, looks)
+    write_json(Path(out) / "audit.json", made)
+    return Audit(found, made, looks, _page(data, made, looks, Path(out) / "audit.html", tell))
+
+
+def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter) -> Path | None:
+    """``audit.html``; None, with a warning, without the ``report`` extra."""
+    number = {row.id: i for i, row in enumerate(looks.manifest)}
+
+    def pictures(ids: Sequence[str]) -> dict[str, np.ndarray]:
+        return {name: looks.images[number[name]]["picture"] for name in ids if name in number}
+
+    named = [data] if isinstance(data, str | os.PathLike) else ["DATA"] if isinstance(data, Manifest) else data
+    try:
+        from tumorlens.report.audit_page import render_audit
+
+        return render_audit(made, pictures, path, data=[os.fspath(item) for item in named])
+    except MissingExtraError as error:
+        tell.warn(f"no audit.html: {error.message}; {error.hint}")
+        return None
 
 
 def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
