@@ -43,6 +43,13 @@ def test_photographs_stand_out(phantom_set):
     assert all(item.kind == "outlier" and item.score > 1 and "unlike the rest" in item.reason for item in hit.values())
 
 
+def test_copies_made_brighter_until_they_clip_are_not_foreign(phantom_set):
+    count = len(phantom_set.looks)
+    bright = [np.minimum(item.image.astype(np.float32) * 1.5, 255) for item in phantom_set.slices[:60:5]]
+    found = foreign(*with_extra(phantom_set, bright))
+    assert not [item for item in found if item.row >= count]
+
+
 def test_a_blank_slice_is_called_blank(phantom_set):
     count = len(phantom_set.looks)
     faint = np.zeros((256, 256), np.uint8)

@@ -29,7 +29,6 @@ NAMES: Final = (
     "symmetry",
     "symmetry",
     "the share of black",
-    "the share of white",
     *["its brightness levels"] * len(_LEVELS),
 )
 
@@ -74,7 +73,8 @@ def _numbers(pictures: np.ndarray, histograms: np.ndarray) -> np.ndarray:
     across = (rest * rest[:, :, ::-1]).sum((1, 2)) / power
     down = (rest * rest[:, ::-1]).sum((1, 2)) / power
     columns += [np.maximum(across, down), np.minimum(across, down)]
-    columns += [histograms[:, :4].sum(1), histograms[:, -2:].sum(1)]
+    # No share of white: a copy made brighter until it clips is still a brain slice.
+    columns.append(histograms[:, :4].sum(1))
     levels = np.clip((sample - dark[:, None]) / wide[:, None], 0, 1)
     columns += [(levels <= level).mean(1) for level in _LEVELS]
     return np.stack(columns, axis=1)

@@ -25,9 +25,9 @@ Kind = Literal["blank", "colour", "outlier", "text"]
 _ORDINARY: Final = 0.95  # share of the set that the centre and covariance come from; the rest must not shape them
 _STEPS: Final = 8
 _CLIP: Final = 12.0  # robust deviations beyond which a number counts no more
-# Upper deviations of the logarithm of the distance. Chosen on figshare (0.3 % of its slices lie above) and on photos,
+# Upper deviations of the logarithm of the distance. Chosen on figshare (0.4 % of its slices lie above) and on photos,
 # X-rays and CT planted into it: docs/experiments.md.
-_FAR: Final = 6.3
+_FAR: Final = 5.7
 _FEWEST: Final = 100  # pictures: fewer do not say what is ordinary
 _PLAIN: Final = 0.995  # share of pixels of (nearly) one grey value in a blank picture
 _FAINT: Final = 0.05  # of the usual brightest value of a volume
