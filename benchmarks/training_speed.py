@@ -20,6 +20,7 @@ from tumorlens.config import Settings
 from tumorlens.io import cache_dir
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
+from tumorlens.models.compact import DEPTH, WIDTH
 from tumorlens.models.keras_setup import import_keras, prepare
 from tumorlens.pipeline import runs
 from tumorlens.preprocess import to_input
@@ -165,7 +166,7 @@ def main() -> None:
     if importlib.util.find_spec("torch"):
         for name, low in (("float32", False), ("bfloat16", True)):
             contestants[f"plain PyTorch {name}, data in memory"] = (
-                torch_step(settings.model.width, settings.model.depth, classes, low),
+                torch_step(settings.model.width or WIDTH, settings.model.depth or DEPTH, classes, low),
                 lambda: same_batch(batches),
             )
     rates: dict[str, list[float]] = {name: [] for name in contestants}

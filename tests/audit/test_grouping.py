@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tumorlens.audit.grouping import PSEUDO, group, variants
+from tumorlens.audit.grouping import PSEUDO, divided_patients, group, variants
 from tumorlens.config import DataSettings
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.data.split import folds, split
@@ -34,6 +34,23 @@ def test_look_alikes_are_chained_only_where_no_patient_is_known() -> None:
     names = group(data, [0, 1, 2, 3, 4], alike={(0, 1): 0.9, (1, 2): 0.5, (3, 4): 0.95})
     assert names[0] == names[1] and names[0].startswith(PSEUDO)
     assert len({names[2], names[3], names[4], names[0]}) == 4
+
+
+def test_a_likeness_is_no_evidence_across_parts_or_folds_of_the_data() -> None:
+    likeness = {(0, 1): 0.9, (2, 3): 0.9}
+    for columns, chained in (
+        ({"split": ["train", "train", "train", "test"]}, (True, False)),
+        ({"split": ["", "", "test", "test"]}, (True, False)),
+        ({"split": ["val", "val", "train", "val"]}, (False, False)),
+        ({"fold": ["1", "1", "1", "2"]}, (True, False)),
+    ):
+        names = group(manifest([""] * 4, **columns), [0, 1, 2, 3], alike=likeness)
+        assert (names[0] == names[1], names[2] == names[3]) == chained, columns
+
+
+def test_patients_in_more_than_one_group_are_counted() -> None:
+    data = manifest(["1", "1", "2", ""], group=["x", "y", "y", "z"])
+    assert divided_patients(data) == 1
 
 
 def test_a_group_column_that_was_named_may_divide_a_patient() -> None:

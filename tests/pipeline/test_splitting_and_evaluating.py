@@ -14,7 +14,7 @@ import pytest
 from tumorlens import config, data
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.errors import DataError
-from tumorlens.pipeline.dataset import split
+from tumorlens.pipeline.dividing import split
 from tumorlens.pipeline.evaluating import evaluate
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.training import train

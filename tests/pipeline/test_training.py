@@ -9,6 +9,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import msgspec
 import pytest
 
@@ -29,6 +30,7 @@ FAST = config.load(
         "model.depth=2",
         "train.epochs=2",
         "evaluate.bootstrap=100",
+        "data.audit=copies",
     ],
 )
 
@@ -36,7 +38,8 @@ FAST = config.load(
 def test_everything_the_contract_lists_is_there(finished_run: Path) -> None:
     names = {path.name for path in finished_run.iterdir()}
     assert {
-        "config.toml", "manifest.csv", "audit.json", "history.csv", "metrics.json", "predictions.csv", "report.html",
+        "config.toml", "manifest.csv", "audit.json", "audit.html", "history.csv", "metrics.json", "predictions.csv",
+        "report.html",
         "figures", "bundle", "checkpoints", "log.txt",
     } <= names  # fmt: skip
     for figure in ("history", "grid", "confusion", "roc", "pr", "augmentation"):
@@ -164,18 +167,22 @@ def test_leaked_test_slices_leave_the_headline_and_are_scored_as_shipped(phantom
     patients = sorted({row.patient for row in manifest})
     tested = set(patients[::4])
     rows = [replace(row, split="test" if row.patient in tested else "train") for row in manifest]
-    # Ten training pictures are shipped in the test folder too, under other names and without a patient.
+    # Ten training pictures are shipped in the test folder too, under other names and without a patient; four of them
+    # mirrored and re-encoded.
     trained = [row for row in rows if row.split == "train"][::9][:10]
     for number, row in enumerate(trained):
-        copy = tmp_path / f"copy{number}.png"
-        shutil.copyfile(row.path, copy)
+        copy = tmp_path / f"copy{number}.jpg"
+        if number < 4:
+            cv2.imwrite(str(copy), cv2.imread(row.path, cv2.IMREAD_GRAYSCALE)[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+        else:
+            shutil.copyfile(row.path, copy)
         rows.append(replace(row, path=str(copy), id=str(copy), patient="", group="", split="test"))
     run = train(Manifest(tuple(rows)), settings=FAST, out=tmp_path / "run")
     assert run.metrics["leaked"]["removed"] == 10
     assert run.metrics["as_shipped"]["n"] == run.metrics["test"]["n"] + 10
     assert run.metrics["as_shipped"]["leaky"] is True
     audit = json.loads((run.folder / "audit.json").read_text())
-    assert audit["leaks"]["test_in_train_exact"] == 10
+    assert (audit["leaks"]["test_in_train_exact"], audit["leaks"]["test_in_train_near"]) == (6, 4)
     assert audit["verdict"] == "serious"
     assert "as shipped" in (run.folder / "report.html").read_text().lower()
 
@@ -231,3 +238,61 @@ def test_the_same_seed_gives_the_same_model_another_seed_another(phantom_folder:
     c = train(manifest, settings=msgspec.structs.replace(short, seed=1), out=tmp_path / "c", name="x")
     onnx = [(run.bundle / "model.onnx").read_bytes() for run in (a, b, c)]
     assert onnx[0] == onnx[1] != onnx[2]
+
+
+def test_folds_test_every_slice_once_by_a_network_that_saw_none_of_its_group(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(
+        FAST,
+        train=msgspec.structs.replace(FAST.train, epochs=1),
+        evaluate=msgspec.structs.replace(FAST.evaluate, folds=3),
+    )
+    run, manifest = tmp_path / "run", data.read(str(phantom_folder / "manifest.csv"))
+    steps = train(manifest, settings=msgspec.structs.replace(settings, evaluate=FAST.evaluate), out=tmp_path / "plain")
+
+    class StopInFoldTwo(Reporter):
+        """Ctrl-C in the middle of the second fold."""
+
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.told.append(text)
+
+        def batch(self, *_: object) -> None:
+            if self.told.count("fold 2 of 3"):
+                os.kill(os.getpid(), 2)
+
+    with pytest.raises(Interrupted, match="") as caught:
+        train(manifest, settings=settings, out=run, reporter=StopInFoldTwo(), name="cv")
+    assert f"tumorlens train --resume {run}" in caught.value.hint
+    first = (run / "folds" / "1" / "metrics.json").read_bytes()
+    done = resume(run)
+    assert (run / "folds" / "1" / "metrics.json").read_bytes() == first
+
+    pooled = PredictionTable.read_csv(run / "folds" / "predictions.csv")
+    assert sorted(pooled.ids) == sorted(row.id for row in manifest)
+    found = done.metrics["cross_validation"]
+    again = evaluate_table(pooled, bootstrap=100, seed=0)
+    assert all(found[key] == value for key, value in again.items() if key != "as_shipped")
+    assert [item["fold"] for item in found["folds"]] == ["1", "2", "3"]
+    for number in "123":
+        with (run / "folds" / number / "manifest.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        tested = {row["patient"] for row in rows if row["split"] == "test"}
+        assert not tested & {row["patient"] for row in rows if row["split"] != "test"}
+    assert "Cross-validation, 3 folds" in done.report.read_text() if done.report else False
+    # The network that is deployed is that of the run itself, whatever was trained beside it.
+    assert (run / "bundle" / "model.onnx").read_bytes() == (steps.bundle / "model.onnx").read_bytes()
+
+
+def test_folds_that_cannot_be_made_are_refused_before_training(phantom_folder: Path, tmp_path: Path) -> None:
+    rows = [row for row in data.read(str(phantom_folder / "manifest.csv")) if row.label in ("glioma", "no_tumor")]
+    patients = {row.label: sorted({r.patient for r in rows if r.label == row.label}) for row in rows}
+    kept = {name for names in patients.values() for name in names[:4]}
+    few = Manifest(tuple(row for row in rows if row.patient in kept))
+    settings = msgspec.structs.replace(FAST, evaluate=msgspec.structs.replace(FAST.evaluate, folds=90))
+    with pytest.raises(DataError, match="cannot be divided into 90 folds"):
+        train(few, settings=settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -59,13 +59,17 @@ def make_metrics(test: PredictionTable, validation: PredictionTable | None = Non
     return metrics | changes
 
 
-# What audit.exact.audit writes of clean data: near copies, foreign images and shortcuts are not looked for yet.
+# What tumorlens.audit.document writes of clean data, looked for copies only.
 AUDIT = {
-    "n": 240, "unreadable": [], "exact_duplicates": {"groups": 0, "redundant": 0}, "near_duplicates": None,
+    "n": 240, "unreadable": [], "exact_duplicates": {"groups": 0, "redundant": 0},
+    "near_duplicates": {"groups": 0, "redundant": 0, "mirrored": 0}, "clusters": [],
     "leaks": {
-        "test_in_train_exact": 0, "test_in_train_near": None, "test_n": 120, "groups_crossing": 0, "pairs": [],
+        "test_in_train_exact": 0, "test_in_train_near": 0, "test_n": 120, "groups_crossing": 0,
+        "val_in_train_exact": 0, "val_in_train_near": 0, "val_n": 0, "val_groups_crossing": 0,
+        "per_class": {}, "pairs": [],
     },
-    "label_conflicts": [], "foreign": None, "shortcuts": None, "groups": {}, "verdict": "ok",
+    "broken_groups": {}, "label_conflicts": [], "suspicious_labels": None, "foreign": None, "shortcuts": None,
+    "groups": {}, "findings": [], "verdict": "ok",
 }  # fmt: skip
 
 

@@ -7,49 +7,51 @@ from tumorlens.report import findings
 LEAKED = {"test": {"n": 80, "accuracy": 0.5}, "leaked": {"removed": 20, "pairs": [["a", "b"]]}}
 
 
-def texts(view) -> list[str]:
-    return [item["text"] for item in view["found"]]
+def finding(**changes):
+    item = {"kind": "copies", "severity": "warning", "count": 9, "title": "Pictures are repeated"}
+    return item | {"text": "nine of them", "advice": "look", "examples": []} | changes
 
 
-def test_a_clean_audit_says_what_it_did_not_check(builders) -> None:
+def test_a_clean_audit_says_what_it_did_not_look_for(builders) -> None:
     view = findings.audit_view(builders["audit"])
     assert view["found"] == []
-    assert "identical copies" in view["clean"]
-    assert view["clean"].endswith("none.")
-    assert view["unchecked"] == "Near copies, shortcuts and foreign images: not checked."
-    assert "nearly" not in view["clean"]
-
-
-def test_what_was_not_computed_is_never_called_clean() -> None:
-    view = findings.audit_view({"verdict": "ok"})
-    assert view["clean"] == ""
-    assert view["unchecked"].startswith("Identical copies, near copies")
+    assert view["clean"].startswith("Test slices with a copy in training, copies of one picture")
+    assert view["clean"].endswith("none found.")
+    for name in ("clear shortcuts", "pictures that do not belong", "doubtful labels"):
+        assert name in view["unchecked"].lower()
+        assert name not in view["clean"].lower()
     assert findings.audit_view({}) is None
 
 
-def test_a_serious_verdict_comes_with_counts_and_names(builders) -> None:
+def test_findings_are_shown_as_the_audit_wrote_them(builders) -> None:
     audit = builders["audit"] | {
-        "label_conflicts": [{"paths": [f"x{i}.png", f"y{i}.png"], "labels": ["glioma", "no_tumor"]} for i in range(7)],
-        "exact_duplicates": {"groups": 9, "redundant": 12},
-        "leaks": {
-            "test_in_train_exact": 1,
-            "test_in_train_near": None,
-            "groups_crossing": 4,
-            "pairs": [{"a": "t.png", "b": "u.png", "similarity": 1.0, "transform": "identity"}],
-        },
         "verdict": "serious",
+        "findings": [
+            finding(severity="serious", title="Leaks", count=7, examples=[f"{i}.png" for i in range(7)]),
+            finding(),
+        ],
+        "label_conflicts": [{"paths": ["a.png", "b.png"], "labels": ["glioma", "no_tumor"]}],
     }
     view = findings.audit_view(audit)
-    assert texts(view) == [
-        "7 pictures occur under more than one class",
-        "1 test slice is identical to a training or validation slice",
-        "3 test slices are of a patient or group that is also in training or validation",
-        "9 sets of identical pictures, 12 slices more than needed",
+    assert view["meaning"] == "Do not believe a score on this data set as it is."
+    assert [(item["title"], item["text"]) for item in view["found"]] == [
+        ("Leaks", "Nine of them."),
+        ("Pictures are repeated", "Nine of them."),
     ]
-    assert view["found"][0]["examples"][0] == "x0.png: Glioma; y0.png: No tumour"
     assert (len(view["found"][0]["examples"]), view["found"][0]["more"]) == (5, 2)
-    assert view["found"][1]["examples"] == ["t.png = u.png"]
-    assert findings.conflicts(audit) == 7
+    assert "different labels" not in view["clean"]
+    assert findings.conflicts(audit) == 1
+
+
+def test_the_network_stands_beside_every_probe_of_the_class(builders) -> None:
+    def probe(score):
+        return {"balanced_accuracy": score, "ci95": [0.5, 0.7] if score else None, "chance": 0.25}
+
+    probes = {"header": probe(0.6), "border": probe(None), "source": probe(0.9), "source from header": probe(0.99)}
+    metrics = {"test": {"balanced_accuracy": 0.8, "balanced_accuracy_ci95": [0.7, 0.9]}}
+    rows = findings.shortcuts(metrics, builders["audit"] | {"shortcuts": probes})
+    assert [row["score"].replace("\N{NO-BREAK SPACE}", " ") for row in rows] == ["80.0 %", "90.0 %", "60.0 %"]
+    assert findings.shortcuts(metrics, builders["audit"]) == []
 
 
 @pytest.mark.parametrize(

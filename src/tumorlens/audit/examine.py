@@ -67,6 +67,7 @@ def find_copies(
     *,
     join_variants: bool = False,
     patients: bool = True,
+    chains: bool = True,
     progress: Progress | None = None,
 ) -> Examination:
     """Copies, groups and leaks: what a split must know.
@@ -77,11 +78,13 @@ def find_copies(
         looks: their records.
         join_variants: take patient ids that differ by a trailing letter for one patient.
         patients: False where the person has named another unit, which then may divide a patient.
+        chains: whether look-alikes of unknown patients are chained into pseudo-patients.
         progress: called with (what, done, total).
     """
     found = copies.find(looks, digests, progress)
     same = tuple(same_pixels(looks))
-    names = group(manifest, found.root.tolist(), join_variants=join_variants, patients=patients, alike=found.alike)
+    alike = found.alike if chains else None
+    names = group(manifest, found.root.tolist(), join_variants=join_variants, patients=patients, alike=alike)
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))
     return judged(
         Examination(

@@ -64,7 +64,8 @@ def group(
         join_variants: also join patient ids that differ by a trailing letter only.
         patients: False where the person has named another unit, which then may divide a patient.
         alike: pairs of rows with their agreement; rows without a patient or group that are alike enough are chained
-            into pseudo-patients. None switches that off.
+            into pseudo-patients. A likeness is no evidence of a leak, so a chain stays inside one of the data's own
+            folds and away from its validation and test sets. None: no chains.
 
     Returns:
         Names, equal within a group: that of the first patient in it where there is one, else of its first slice.
@@ -88,7 +89,8 @@ def group(
             if row.patient in base:
                 sets.join(i, first.setdefault((row.source, base[row.patient]), i))
     for (a, b), agreement in (alike or {}).items():
-        if agreement >= NEIGHBOURS and not known[a] and not known[b]:
+        same_part = (rows[a].fold, rows[a].split) == (rows[b].fold, rows[b].split) and rows[a].split in ("", "train")
+        if agreement >= NEIGHBOURS and same_part and not known[a] and not known[b]:
             sets.join(a, b)
     members: dict[Hashable, list[int]] = defaultdict(list)
     for i in range(len(rows)):
@@ -103,3 +105,12 @@ def group(
         for i in inside:
             names[i] = name
     return names
+
+
+def divided_patients(manifest: Manifest) -> int:
+    """How many patients have slices in more than one group."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for row, name in zip(manifest.rows, manifest.groups, strict=True):
+        if row.patient:
+            groups[patient_key(row)].add(name)
+    return sum(len(found) > 1 for found in groups.values())

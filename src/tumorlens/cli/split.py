@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Split and write the manifest."""
     from tumorlens.data.manifest import by_code
     from tumorlens.data.split import SPLITS
-    from tumorlens.pipeline.dataset import split
+    from tumorlens.pipeline.dividing import split
 
     if arguments.folds is not None and arguments.folds < 2:
         raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")

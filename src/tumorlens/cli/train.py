@@ -24,6 +24,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
     epochs = f"passes over the images (default: {TrainSettings().epochs})"
     command.add_argument("--epochs", type=int, metavar="N", help=epochs)
+    command.add_argument("--folds", type=int, metavar="K", help="also cross-validate over K folds of all slices")
     command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
     add_settings(command)
     add_columns(command)
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model,
             arguments.epochs,
             arguments.seed,
+            arguments.folds,
             arguments.device,
         ]
         if any(changed):
@@ -54,7 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
 
         result = resume(arguments.resume, reporter=tell)
     else:
-        direct = {"model.name": arguments.model, "train.epochs": arguments.epochs, "train.device": arguments.device}
+        if arguments.folds is not None and arguments.folds < 2:
+            raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")
+        direct = {
+            "model.name": arguments.model,
+            "train.epochs": arguments.epochs,
+            "train.device": arguments.device,
+            "evaluate.folds": arguments.folds,
+        }
         settings = settings_of(arguments, **direct)
         from tumorlens.pipeline.training import train
 

@@ -31,6 +31,13 @@ class DataSettings(Section, frozen=True):
     ] = False
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""
     test_fold: Annotated[str, Meta(description="the fold used for testing (empty: none)")] = ""
+    audit: Annotated[
+        Literal["full", "copies"],
+        Meta(
+            description="before training: full, or copies only (what a split must know), without shortcuts, doubtful "
+            "labels and foreign pictures"
+        ),
+    ] = "full"
 
 
 class PreprocessSettings(Section, frozen=True):
@@ -137,6 +144,10 @@ class EvaluateSettings(Section, frozen=True):
     """How scores are made."""
 
     bootstrap: Annotated[int, Meta(ge=100, le=100_000, description="resamples behind each interval")] = 2000
+    folds: Annotated[
+        int,
+        Meta(ge=0, le=100, description="also cross-validate over this many folds of all slices; 0: no"),
+    ] = 0
     flip_average: Annotated[
         bool, Meta(description="average the answer with that of the mirrored slice; twice the time")
     ] = False
@@ -159,3 +170,5 @@ class Settings(Section, frozen=True):
             raise ValueError(
                 f"data.fractions must be three shares that sum to 1, some of it for training, not {list(fractions)}"
             )
+        if self.evaluate.folds == 1:
+            raise ValueError("evaluate.folds must be 0 (no cross-validation) or at least 2, not 1")

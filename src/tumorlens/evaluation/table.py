@@ -106,6 +106,23 @@ class PredictionTable:
             folds=blank if folds is None else tuple(folds),
         )
 
+    @classmethod
+    def joined(cls, tables: Sequence[PredictionTable]) -> PredictionTable:
+        """Several tables of the same classes, one behind the other.
+
+        Raises:
+            DataError: when their classes differ.
+        """
+        names = {table.names for table in tables}
+        if len(names) != 1:
+            raise DataError(f"found tables of different classes: {sorted(names)}", hint=_HINT)
+        columns = {
+            name: tuple(value for table in tables for value in getattr(table, name))
+            for name in (*(f"{column}s" for column in _TEXT), "accepted", "folds")
+        }
+        probabilities = np.concatenate([table.probabilities for table in tables])
+        return cls(names=names.pop(), probabilities=probabilities, **columns)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -13,7 +13,7 @@ from tumorlens.models.head import assemble, pooled_head
 from tumorlens.models.keras_setup import import_keras
 
 _STAGES = 3
-_WIDTH, _DEPTH = 24, 1
+WIDTH, DEPTH = 24, 1  # where the settings say 0
 
 
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
@@ -24,7 +24,7 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
     time as all others together and were left out.
     """
     layers = import_keras().layers
-    width, depth = settings.width or _WIDTH, settings.depth or _DEPTH
+    width, depth = settings.width or WIDTH, settings.depth or DEPTH
     image = import_keras().Input((size, size, 1), name="image")
     x = layers.Conv2D(width, 5, strides=2, padding="same", use_bias=False, name="stem")(image)
     for stage in range(_STAGES):

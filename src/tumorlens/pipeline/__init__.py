@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tumorlens.pipeline.auditing import Audit, audit
+    from tumorlens.pipeline.dividing import split
     from tumorlens.pipeline.evaluating import evaluate
     from tumorlens.pipeline.model import Model, load
     from tumorlens.pipeline.training import Run, resume, train
 
-from tumorlens.pipeline.dataset import read, split
+from tumorlens.pipeline.dataset import read
 
 __all__ = ["Audit", "Model", "Run", "audit", "evaluate", "load", "read", "resume", "split", "train"]
 
 _LATER = {
     "audit": "auditing",
     "Audit": "auditing",
+    "split": "dividing",
     "train": "training",
     "resume": "training",
     "Run": "training",

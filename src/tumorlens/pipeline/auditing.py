@@ -21,9 +21,10 @@ from tumorlens.data.manifest import Manifest
 from tumorlens.errors import InputError, MissingExtraError
 from tumorlens.io import cache_dir
 from tumorlens.io.atomic import write_json
-from tumorlens.pipeline.dataset import Data, labelled, read
+from tumorlens.pipeline.dataset import Data, held_out, labelled, read
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised, keep_all
+from tumorlens.report.words import AUDIT_VERDICTS
 
 _STEPS = {"searching": "looking for copies", "comparing": "comparing pictures"}
 
@@ -34,14 +35,14 @@ class Audit:
 
     Attributes:
         found: everything that was found, by row.
-        document: the same as the contract's ``audit.json``.
         looks: the records that it was found in.
+        document: the same as the contract's ``audit.json``.
         report: ``audit.html``, or None when no folder was named or the ``report`` extra is not installed.
     """
 
     found: Examination
-    document: dict[str, Any]
     looks: Standardised
+    document: dict[str, Any]
     report: Path | None = None
 
     @property
@@ -69,17 +70,36 @@ def audit(
         DataError: when there is nothing to audit.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
-    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
+    manifest = held_out(labelled(read(data, settings=chosen.data, reporter=tell)), chosen.data)
     looks = looked(manifest, tell)
-    found = copies(looks, chosen, tell)
+    found = probed(copies(looks, chosen, tell), looks, chosen, tell)
+    return Audit(found, looks, *write_audit(found, looks, data, out, tell))
+
+
+def probed(found: Examination, looks: Standardised, settings: Settings, tell: Reporter) -> Examination:
+    """The same with what needs models: shortcuts, doubtful labels, foreign pictures."""
     with tell.progress("probing for shortcuts") as progress:
-        known = file_facts(found.manifest, progress)
-        found = look_closer(found, looks.images, known, seed=chosen.seed)
+        return look_closer(found, looks.images, file_facts(found.manifest, progress), seed=settings.seed)
+
+
+def write_audit(
+    found: Examination, looks: Standardised, data: Data, out: str | os.PathLike[str] | None, tell: Reporter
+) -> tuple[dict[str, Any], Path | None]:
+    """``audit.json`` as a dictionary, and where ``audit.html`` is; both are written where ``out`` is a folder."""
     made = document(found)
     if out is None:
-        return Audit(found, made, looks)
+        return made, None
     write_json(Path(out) / "audit.json", made)
-    return Audit(found, made, looks, _page(data, made, looks, Path(out) / "audit.html", tell))
+    return made, _page(data, made, looks, Path(out) / "audit.html", tell)
+
+
+def tell_audit(made: dict[str, Any], page: Path | None, tell: Reporter) -> None:
+    """The findings in a line each of those that matter, and where the rest is."""
+    for item in made["findings"]:
+        if item["severity"] != "note":
+            say = tell.warn if item["severity"] == "serious" else tell.note
+            say(f"audit: {item['title']} ({item['severity']})")
+    tell.note(f"audit: {AUDIT_VERDICTS[made['verdict']]} {f'See {page}' if page else 'See audit.json'}")
 
 
 def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter) -> Path | None:
@@ -105,8 +125,8 @@ def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
         return keep_all(manifest, LookForm(), cache_dir() / "images", progress)
 
 
-def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Examination:
-    """Copies, groups and leaks among slices that were looked at."""
+def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chains: bool = True) -> Examination:
+    """Copies, groups and leaks among slices that were looked at; ``chains``: also pseudo-patients."""
     with reporter.progress("looking for copies") as progress:
         return find_copies(
             looks.manifest,
@@ -114,6 +134,7 @@ def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Exami
             looks.images,
             join_variants=settings.data.join_patient_variants,
             patients=not settings.data.group_column,
+            chains=chains,
             progress=lambda what, done, total: progress(done, total),
         )
 

@@ -1,15 +1,12 @@
-"""Reading, splitting and standardising data sets."""
+"""Reading and standardising data sets."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-from tumorlens import config, data
-from tumorlens.audit import exact
-from tumorlens.config import DataSettings, Settings
+from tumorlens import data
+from tumorlens.config import DataSettings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.errors import DataError
@@ -45,40 +42,6 @@ def read(source: Data, *, settings: DataSettings | None = None, reporter: Report
         )
 
 
-def split(
-    source: Data,
-    *,
-    folds: int = 0,
-    settings: Settings | Mapping[str, Any] | None = None,
-    reporter: Reporter | None = None,
-) -> Manifest:
-    """A data set divided so that no group crosses: into ``folds`` folds, or train, validation and test.
-
-    Every image is read: equal pictures share a group, and what cannot be used is in the result's ``skipped``.
-
-    Args:
-        source: DATA.
-        folds: how many; 0 for train, validation and test.
-        settings: fractions, columns, seed, and the recipe in which pictures are compared.
-        reporter: told how it goes.
-
-    Raises:
-        DataError: when the groups cannot be divided as asked.
-    """
-    chosen, tell = config.as_settings(settings), reporter or Reporter()
-    manifest = labelled(read(source, settings=chosen.data, reporter=tell))
-    ready, _ = grouped(manifest, Recipe.from_settings(chosen.preprocess), chosen.data, tell)
-    if folds:
-        divided = splitting.folds(ready.manifest, folds, chosen.seed)
-    else:
-        divided = splitting.split(ready.manifest, chosen.data, chosen.seed)
-    for note in divided.notes:
-        tell.note(note)
-    if not folds:
-        warn_of_leaks(divided, tell)
-    return divided
-
-
 def labelled(manifest: Manifest) -> Manifest:
     """Only the rows with a label; the others join the skipped ones.
 
@@ -96,40 +59,13 @@ def labelled(manifest: Manifest) -> Manifest:
     return manifest.without(reasons, {row.id for row in without})
 
 
-def grouped(
-    manifest: Manifest, recipe: Recipe, settings: DataSettings, reporter: Reporter
-) -> tuple[Standardised, list[str]]:
-    """The usable slices, standardised, with groups that keep patients and equal pictures together.
-
-    A group column that was named is taken at its word; that patients are divided by it is noted.
-
-    Returns:
-        The slices, and a key per slice that equal pictures share.
+def held_out(manifest: Manifest, settings: DataSettings) -> Manifest:
+    """The data set with the fold ``test_fold``, where one is named, as its test set.
 
     Raises:
-        DataError: as :func:`standardised`.
+        DataError: for a fold that does not exist.
     """
-    ready = standardised(manifest, recipe, reporter)
-    keys = exact.picture_keys(ready)
-    joined = exact.join_groups(ready.manifest, keys, patients=not settings.group_column)
-    notes = list(joined.notes)
-    divided = exact.divided_patients(joined)
-    if divided:
-        notes.append(f"--group-column {settings.group_column}: {divided} patients have slices in more than one group")
-    if settings.fold_column and not settings.test_fold:
-        notes.append(f"the folds of column {settings.fold_column} decide nothing: no --test-fold was given")
-    return Standardised(replace(joined, notes=tuple(notes)), ready.images, ready.digests), keys
-
-
-def warn_of_leaks(manifest: Manifest, reporter: Reporter) -> None:
-    """Say which parts that the data brings share groups with what is trained on."""
-    for part, title in (("test", "test"), ("val", "validation")):
-        leaks = splitting.leaked(manifest, part)
-        if leaks:
-            reporter.warn(
-                f"{len(leaks)} {title} slices share a patient or picture with training; "
-                f"the {title} score leaves them out"
-            )
+    return splitting.hold_out(manifest, settings.test_fold) if settings.test_fold else manifest
 
 
 def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Standardised:
@@ -140,14 +76,23 @@ def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Stan
     """
     with reporter.progress("decoding and standardising") as progress:
         ready = standardise_all(manifest, recipe, cache_dir() / "images", progress)
-    lost = sorted(set(manifest.labels) - set(ready.manifest.labels))
+    check_classes(manifest, ready.manifest)
+    return ready
+
+
+def check_classes(before: Manifest, after: Manifest) -> None:
+    """Refuse a data set that has lost a class because none of its files could be read.
+
+    Raises:
+        DataError: naming the class and one of the files.
+    """
+    lost = sorted(set(before.labels) - set(after.labels))
     if lost:
         named = ", ".join(repr(name) for name in lost)
-        example = ready.manifest.skipped[-1]
+        example = after.skipped[-1]
         raise DataError(
             f"no image of class {named} could be read, so that class is empty; "
             f"for example {example.path}: {example.reason}",
             hint="look at those files, or leave the class out",
             code="class_empty",
         )
-    return ready

@@ -11,11 +11,12 @@ from typing import Any
 from tumorlens import bundle, config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, by_code
-from tumorlens.data.split import hold_out, leaked
+from tumorlens.data.split import leaked
 from tumorlens.errors import DataError
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import write_json, writing
-from tumorlens.pipeline.dataset import Data, grouped, labelled, read
+from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
+from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of
 from tumorlens.pipeline.seen import seen
@@ -56,15 +57,15 @@ def evaluate(
         with writing(out):  # rather now than after the work
             Path(out).mkdir(parents=True, exist_ok=True)
     recipe = predictor.bundle.info.recipe
-    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
-    if chosen.data.test_fold:
-        manifest = hold_out(manifest, chosen.data.test_fold)
+    manifest = held_out(labelled(read(data, settings=chosen.data, reporter=tell)), chosen.data)
     part = "test" if any(row.split == "test" for row in manifest) else ""
     _check_classes(manifest.split(part) if part else manifest, predictor.labels)
-    ready, keys = grouped(manifest, recipe, chosen.data, tell)
-    for note in ready.manifest.notes:
+    # Nothing is divided here, so slices that merely look alike need not stay together.
+    _, found = examined(manifest, chosen, tell, chains=False)
+    for note in found.manifest.notes:
         tell.note(note)
-    familiar = seen(predictor.bundle.where, recipe, ready.manifest, keys, tell)
+    familiar = seen(predictor.bundle.where, found.manifest, tell)
+    ready = standardised(found.manifest, recipe, tell)
     if part:
         # What is not for testing counts as training, whether or not it says so.
         familiar |= set(

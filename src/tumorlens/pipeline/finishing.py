@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,30 @@ def finish(
     folder: Path,
     settings: Settings,
     ready: Standardised,
-    encoding: LabelEncoding,
-    model: Any,
+    made: tuple[Any, str],
     progress: Progress,
     start: runs.Start,
-    device: str,
     tell: Reporter,
+    *,
+    folds: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Path | None]:
     """Turn a fitted network into a bundle, scores and a report.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        ready: slices with their split.
+        made: the network, and the device it was fitted on.
+        progress: of the fit.
+        start: what the run decided before it began.
+        tell: told how it goes.
+        folds: scores of the cross-validation, where there was one.
 
     Returns:
         ``metrics.json`` as a dictionary, and the report's path (None without the ``report`` extra).
     """
+    model, device = made
+    encoding = LabelEncoding.fit(ready.manifest.labels)
     held_out = [i for i, row in enumerate(ready.manifest.rows) if row.split in ("val", "test")]
     manifest = ready.manifest.with_rows(ready.manifest.rows[i] for i in held_out)
     images = np.asarray(ready.images[held_out])
@@ -94,6 +107,7 @@ def finish(
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
+    metrics |= {"cross_validation": folds, "shortcut": _shortcut(folder)}
     write_json(folder / "metrics.json", metrics)
     try:
         pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
@@ -153,6 +167,18 @@ def _metrics(
         "model": {"name": info.name, "version": info.version, "sha256": network},
         "versions": {**start.versions, "tumorlens": __version__},
     }
+
+
+def _shortcut(folder: Path) -> dict[str, Any] | None:
+    """The probe of the run's audit that names the class best without seeing a tumour; None where none was scored."""
+    path = folder / "audit.json"
+    probes = (json.loads(path.read_text(encoding="utf-8")).get("shortcuts") or {}) if path.is_file() else {}
+    # Probes of the source guess the data set, not the class.
+    scored = {name: found for name, found in probes.items() if found["balanced_accuracy"] and " from " not in name}
+    if not scored:
+        return None
+    best = max(scored, key=lambda name: scored[name]["balanced_accuracy"])
+    return {"probe": best, **{key: scored[best][key] for key in ("balanced_accuracy", "ci95", "chance", "n")}}
 
 
 def _training(settings: Settings, model: Any, progress: Progress, device: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _SHOWN = (
     "opencv-python-headless",
 )
 # What there may be before config.toml, which marks the run as begun.
-_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "manifest.csv", "run.json"})
+_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "run.json"})
 
 
 @dataclass(frozen=True)

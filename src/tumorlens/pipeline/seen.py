@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tumorlens.audit import exact
+from tumorlens.audit import clusters
 from tumorlens.data.manifest import Manifest, Row, patient_key
 from tumorlens.data.tables import read_table
-from tumorlens.io import cache_dir
+from tumorlens.pipeline.auditing import looked
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.preprocess.cache import standardise_all
-from tumorlens.preprocess.recipe import Recipe
 
 
-def seen(where: Path, recipe: Recipe, manifest: Manifest, keys: list[str], reporter: Reporter) -> set[str]:
+def seen(where: Path, manifest: Manifest, reporter: Reporter) -> set[str]:
     """The slices of a data set whose group, patient or picture the model was trained or chosen on.
 
     Args:
         where: the bundle; its run folder is the one around it. A bundle on its own tells nothing.
-        recipe: in which the keys were made.
-        manifest: the data set, grouped.
-        keys: of its pictures, in the order of its rows.
+        manifest: the data set, grouped; every slice of it can be read.
         reporter: told what cannot be compared.
 
     Returns:
@@ -35,20 +31,26 @@ def seen(where: Path, recipe: Recipe, manifest: Manifest, keys: list[str], repor
         if record.split in ("train", "val")
         for row in [Row(record.path, record.frame, patient=record.patient, group=record.group, source=record.source)]
     }
-    with reporter.progress("comparing with the training data") as progress:
-        ready = standardise_all(Manifest(tuple(rows.values())), recipe, cache_dir() / "images", progress)
-    if ready.manifest.skipped:
+    own = {row.id for row in manifest}
+    others = tuple(row for row in rows.values() if row.id not in own)
+    # Both sets are looked at together, so that a copy is found however it was changed.
+    looks = looked(Manifest(manifest.rows + others), reporter)
+    lost = len(own) + len(others) - len(looks.manifest)
+    if lost:
         reporter.warn(
-            f"{len(ready.manifest.skipped)} of the {len(rows)} images that the model was trained on cannot be read "
-            "now: copies of them are not found, only their patients"
+            f"{lost} of the {len(rows)} images that the model was trained on cannot be read now: copies of them are "
+            "not found, only their patients"
         )
-    pictures = set(exact.picture_keys(ready))
+    with reporter.progress("comparing with the training data") as progress:
+        found = clusters.find(looks.images, looks.digests, lambda _, done, total: progress(done, total))
+    pictures = dict(zip((row.id for row in looks.manifest), found.root.tolist(), strict=True))
+    trained = {pictures[name] for name in rows if name in pictures}
     known = {name for row in rows.values() for name in _names(row)}
     # One slice that was seen gives its whole group away.
     groups = {
         group
-        for row, group, key in zip(manifest, manifest.groups, keys, strict=True)
-        if key in pictures or known & _names(row)
+        for row, group in zip(manifest, manifest.groups, strict=True)
+        if pictures.get(row.id) in trained or known & _names(row)
     }
     return {row.id for row, group in zip(manifest, manifest.groups, strict=True) if group in groups}
 

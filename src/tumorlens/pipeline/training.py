@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from tumorlens import config
-from tumorlens.audit import exact
+from tumorlens.audit.examine import Examination, judged
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
-from tumorlens.data.manifest import Manifest, by_code
+from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted
-from tumorlens.io.atomic import write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import finishing, locking, runs
-from tumorlens.pipeline.dataset import Data, grouped, labelled, read, standardised, warn_of_leaks
+from tumorlens.pipeline import crossval, finishing, locking, running, runs
+from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
+from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
+from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.recipe import Recipe
-from tumorlens.training.batches import TrainingBatches
-from tumorlens.training.loop import Loop, Validation, Watcher
-from tumorlens.training.state import Progress
 
 
 @dataclass(frozen=True)
@@ -80,19 +76,20 @@ def train(
     registry.check(chosen.model)
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)  # one class only is better said before decoding than after
+    looks, found = _audited(manifest, chosen, tell)
     recipe = Recipe.from_settings(chosen.preprocess)
-    ready, keys = grouped(manifest, recipe, chosen.data, tell)
-    divided = splitting.split(ready.manifest, chosen.data, chosen.seed, every_part=True)
-    ready = Standardised(divided, ready.images, ready.digests)
-    _check_honest(divided)
+    ready = standardised(found.manifest, recipe, tell)
+    if chosen.evaluate.folds:
+        crossval.plan(ready.manifest, chosen)
     _tell_start(tell)
     if chosen.train.precision == "auto":  # measured once; a resumed run keeps what was found
         keras_setup.prepare(chosen.train.device, "float32", chosen.train.deterministic, chosen.seed)
-        found = keras_setup.faster_precision()
-        tell.note(f"precision: {found} was measured faster")
-        chosen = msgspec.structs.replace(chosen, train=msgspec.structs.replace(chosen.train, precision=found))
-    network = _network(chosen, ready)
+        faster = keras_setup.faster_precision()
+        tell.note(f"precision: {faster} was measured faster")
+        chosen = msgspec.structs.replace(chosen, train=msgspec.structs.replace(chosen.train, precision=faster))
+    made = running.network(chosen, ready)
     with runs.new_folder(out, name or chosen.model.name) as folder:
+        divided = ready.manifest
         start = runs.Start(
             name=name or chosen.model.name,
             created=runs.now(),
@@ -102,9 +99,20 @@ def train(
             provenance=divided.provenance,
             versions=runs.versions(),
         )
-        write_json(folder / "audit.json", exact.audit(divided, keys))
+        log = LogReporter(tell, folder / "log.txt")
+        document, page = write_audit(found, looks, data, folder, log)
         runs.begin(folder, chosen, divided, start)
-        return _go_on(folder, chosen, ready, network, start, LogReporter(tell, folder / "log.txt"))
+        tell_audit(document, page, log)
+        return _go_on(folder, chosen, ready, made, start, log)
+
+
+def _audited(manifest: Manifest, settings: Settings, tell: Reporter) -> tuple[Standardised, Examination]:
+    """Records of the usable slices and what was found in them, split."""
+    looks, found = examined(held_out(manifest, settings.data), settings, tell)
+    divided = splitting.split(found.manifest, settings.data, settings.seed, every_part=True)
+    _check_honest(divided)
+    found = judged(found, divided)
+    return looks, probed(found, looks, settings, tell) if settings.data.audit == "full" else found
 
 
 def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> Run:
@@ -141,81 +149,25 @@ def _resume(folder: Path, tell: Reporter) -> Run:
             code="changed",
         )
     _tell_start(tell)
-    return _go_on(folder, settings, ready, _network(settings, ready), start, tell)
-
-
-def _tell_start(tell: Reporter) -> None:
-    if backend := keras_setup.not_loaded():
-        tell.note(f"starting {backend}")
-
-
-def _network(settings: Settings, ready: Standardised) -> tuple[Any, str]:
-    """The network with its initial weights, and the device it is on."""
-    encoding = LabelEncoding.fit(ready.manifest.labels)
-    train = settings.train
-    device = keras_setup.prepare(train.device, train.precision, train.deterministic, settings.seed)
-    return registry.build(settings.model, settings.preprocess.size, len(encoding.names)), device
+    return _go_on(folder, settings, ready, running.network(settings, ready), start, tell)
 
 
 def _go_on(
-    folder: Path, settings: Settings, ready: Standardised, network: tuple[Any, str], start: runs.Start, tell: Reporter
+    folder: Path, settings: Settings, ready: Standardised, made: tuple[Any, str], start: runs.Start, tell: Reporter
 ) -> Run:
-    _tell_data(ready.manifest, tell, start)
-    encoding = LabelEncoding.fit(ready.manifest.labels)
-    model, device = network
-    tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
+    """What is left of a run: fit, cross-validate where that was asked for, finish."""
     try:
-        try:
-            progress = _fit(folder, settings, ready, encoding, model, tell)
-        finally:
-            tell.trained()
-        return Run(folder, *finishing.finish(folder, settings, ready, encoding, model, progress, start, device, tell))
+        progress = running.fit(folder, settings, ready, made, start, tell)
+        folds = crossval.cross_validate(folder, settings, ready, start, tell) if settings.evaluate.folds else None
+        return Run(folder, *finishing.finish(folder, settings, ready, made, progress, start, tell, folds=folds))
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: tumorlens train --resume {folder}") from None
 
 
-def _fit(
-    folder: Path, settings: Settings, ready: Standardised, encoding: LabelEncoding, model: Any, tell: Reporter
-) -> Progress:
-    training, validation = ready.part("train"), ready.part("val")
-    labels = training.manifest.labels
-    batches = TrainingBatches(
-        images=training.images,
-        targets=encoding.one_hot(labels),
-        weights=_weights(labels, settings.train.class_weights),
-        size=min(settings.train.batch_size, len(labels)),
-        settings=settings.augment,
-        seed=settings.seed,
-    )
-    epochs = settings.train.epochs
-    watcher = Watcher(
-        on_batch=lambda epoch, step, steps, loss, accuracy: tell.batch(epoch, epochs, step, steps, loss, accuracy),
-        on_epoch=lambda row: tell.epoch(row, epochs),
-    )
-    held_out = Validation(validation.images, encoding.encode(validation.manifest.labels))
-    return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
-
-
-def _weights(labels: Sequence[str], how: str) -> np.ndarray:
-    """How much each slice counts, float32 (N,), mean 1."""
-    if how == "none":
-        return np.ones(len(labels), np.float32)
-    counts = Counter(labels)
-    return np.array([len(labels) / (len(counts) * counts[label]) for label in labels], np.float32)
-
-
-def _tell_data(manifest: Manifest, tell: Reporter, start: runs.Start) -> None:
-    for note in start.notes:
-        tell.note(note)
-    for name in splitting.SPLITS:
-        part = manifest.split(name)
-        classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
-        tell.note(f"{name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})")
-    if start.skipped:
-        kinds = by_code(start.skipped)
-        tell.warn(f"{len(start.skipped)} inputs were left out ({kinds}); run.json and the report list them")
-    warn_of_leaks(manifest, tell)
+def _tell_start(tell: Reporter) -> None:
+    if backend := keras_setup.not_loaded():
+        tell.note(f"starting {backend}")
 
 
 def _check_honest(divided: Manifest) -> None:

@@ -145,6 +145,8 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         columns.append(("Validation", validation))
     if as_shipped := scored(metrics, "as_shipped"):
         columns.append(("Test as shipped (leaky)", as_shipped))
+    if folds := scored(metrics, "cross_validation"):
+        columns.append((f"Cross-validation, {len(folds['folds'])} folds", folds))
     rows: list[list[str]] = [["Slices", *(sample(s) for _, s in columns)]]
     for label, key in (
         ("Accuracy", "accuracy"),
@@ -203,6 +205,12 @@ def _limits(metrics: Mapping[str, Any]) -> str:
     if synthetic(metrics):
         limits.insert(
             0, "It learned from and was tested on drawn images only: its scores say nothing about real scans."
+        )
+    if best := metrics.get("shortcut"):
+        limits.append(
+            f"Without seeing a tumour, the {best['probe']} of the same data names the class with a balanced accuracy "
+            f"of {percent(best['balanced_accuracy'])} (guessing: {percent(best['chance'])}): part of the score may "
+            "come from that."
         )
     if not scored(metrics, "validation"):
         limits.append("There was no validation set.")

@@ -1,4 +1,4 @@
-"""What was wrong with the data, as plain values: leaks, the audit's findings, files left out.
+"""What was wrong with the data, as plain values: leaks, the audit's findings, shortcuts, files left out.
 
 Says only what ``audit.json`` computed: a part that is null there was not checked, and the report names it as such.
 """
@@ -9,13 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tumorlens.labels import title
 from tumorlens.report import words
 
 MOST_SKIPPED = 50
 MOST_PAIRS = 50
 # The audit's own lists stay in audit.json; the report shows enough to find the cause.
 MOST_NAMES = 5
+# What each probe of the class sees; see tumorlens.audit.probes.
+SEES = {
+    "header": "The file alone: size, format, JPEG settings",
+    "border": "The picture's border alone",
+    "histogram": "The grey values without their places",
+    "thumbnail": "The most similar thumbnail of another group",
+    "source": "The name of the data set alone",
+}
 
 
 def leak(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -57,34 +64,74 @@ def audit_view(audit: Mapping[str, Any]) -> dict[str, Any] | None:
     """The audit's findings; None when the run holds no audit.
 
     Returns:
-        ``verdict``; ``found``: what is wrong, each with ``text`` and a few ``examples``; ``clean``: what was checked
-        and not found; ``unchecked``: what this run did not look for.
+        ``verdict`` and what it means; ``found``: what is wrong, each with ``severity``, ``title``, ``text`` and a few
+        ``examples``; ``clean``: what was looked for and not found; ``unchecked``: what this run did not look for.
     """
     if not audit:
         return None
-    found, clean = [], []
-    for number, text, examples, absent in _checks(audit):
-        if number:
-            more = max(0, len(examples) - MOST_NAMES)
-            found.append({"text": text, "examples": examples[:MOST_NAMES], "more": more})
-        else:
-            clean.append(absent)
-    unchecked = [
-        name
-        for key, name in (
-            ("exact_duplicates", "identical copies"),
-            ("near_duplicates", "near copies"),
-            ("shortcuts", "shortcuts"),
-            ("foreign", "foreign images"),
-        )
-        if audit.get(key) is None
-    ]
+    clean, unchecked = checked(audit)
     return {
-        "verdict": audit.get("verdict") or words.NOT_STATED,
-        "found": found,
-        "clean": words.sentence(clean, "none"),
-        "unchecked": words.sentence(unchecked, "not checked"),
+        "verdict": audit["verdict"],
+        "meaning": words.AUDIT_VERDICTS[audit["verdict"]],
+        "found": [
+            {
+                **{key: item[key] for key in ("severity", "title")},
+                "text": words.full_sentence(item["text"]),
+                "examples": list(item["examples"])[:MOST_NAMES],
+                "more": max(0, int(item["count"]) - MOST_NAMES) if len(item["examples"]) > MOST_NAMES else 0,
+            }
+            for item in audit["findings"]
+        ],
+        "clean": clean,
+        "unchecked": unchecked,
     }
+
+
+def checked(document: Mapping[str, Any]) -> tuple[str, str]:
+    """What ``audit.json`` looked for and did not find, and what it did not look for, as sentences."""
+    leaks, probes = document["leaks"], (document["shortcuts"] or {}).values()
+    scored = [probe for probe in probes if probe["balanced_accuracy"] is not None]
+    checks: list[tuple[str, object]] = [
+        ("copies of one picture", document["clusters"]),
+        ("pictures with different labels", document["label_conflicts"]),
+        ("divided patients or groups", document["broken_groups"]),
+        ("clear shortcuts", [probe for probe in scored if probe["finding"]] if scored else None),
+        ("pictures that do not belong", document["foreign"]),
+        ("doubtful labels", document["suspicious_labels"]),
+        ("unusable files", document["unreadable"]),
+    ]
+    for part, name in (("val", "validation"), ("test", "test")):
+        found = leaks[f"{part}_in_train_exact"] + leaks[f"{part}_in_train_near"]
+        checks.insert(0, (f"{name} slices with a copy in training", found if leaks[f"{part}_n"] else None))
+    clean = [name for name, found in checks if found is not None and not found]
+    unchecked = [name for name, found in checks if found is None]
+    return words.sentence(clean, "none found"), words.sentence(unchecked, "not looked for, or not possible here")
+
+
+def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The network's balanced accuracy beside that of every probe that never sees a tumour; nothing without probes."""
+    probes = {
+        name: probe
+        for name, probe in (audit.get("shortcuts") or {}).items()
+        if probe["balanced_accuracy"] is not None and " from " not in name  # those guess the source, not the class
+    }
+    if not probes:
+        return []
+    test = metrics["test"]
+    rows = [("This network, test set", test["balanced_accuracy"], test.get("balanced_accuracy_ci95"), None)]
+    rows += [
+        (SEES.get(name, name), probe["balanced_accuracy"], probe["ci95"], probe["chance"])
+        for name, probe in sorted(probes.items(), key=lambda entry: -entry[1]["balanced_accuracy"])
+    ]
+    return [
+        {
+            "name": name,
+            "score": words.percent(score),
+            "interval": words.percent_range(interval),
+            "chance": words.percent(chance),
+        }
+        for name, score, interval, chance in rows
+    ]
 
 
 def conflicts(audit: Mapping[str, Any]) -> int:
@@ -105,45 +152,3 @@ def skipped(items: Sequence[Mapping[str, Any]], most: int = MOST_SKIPPED) -> dic
         "codes": sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])),
         "shown": items[:most],
     }
-
-
-def _checks(audit: Mapping[str, Any]) -> list[tuple[int, str, list[str], str]]:
-    """Of each check that was made: how many were found, in words, examples, and the name of what would be absent."""
-    checks: list[tuple[int, str, list[str], str]] = []
-    if (contradicting := audit.get("label_conflicts")) is not None:
-        examples = [_conflict(item) for item in contradicting]
-        number = len(contradicting)
-        verb = "occurs under more than one class" if number == 1 else "occur under more than one class"
-        checks.append((number, f"{words.plural(number, 'picture')} {verb}", examples, "contradicting classes"))
-    leaks = audit.get("leaks") or {}
-    pairs = [(str(pair["a"]), str(pair["b"]), pair.get("similarity")) for pair in leaks.get("pairs") or []]
-    for key, kind, names in (
-        ("test_in_train_exact", "identical to", [f"{a} = {b}" for a, b, like in pairs if like == 1]),
-        ("test_in_train_near", "nearly identical to", [f"{a} ≈ {b}" for a, b, like in pairs if like != 1]),
-    ):
-        if (n := leaks.get(key)) is not None:
-            text = f"{words.plural(n, 'test slice')} {_are(n)} {kind} a training or validation slice"
-            checks.append((n, text, names, f"test slices {kind} training"))
-    if (n := leaks.get("groups_crossing")) is not None:
-        # Copies share a group, too; they are told above.
-        n = max(0, n - (leaks.get("test_in_train_exact") or 0) - (leaks.get("test_in_train_near") or 0))
-        text = f"{words.plural(n, 'test slice')} {_are(n)} of a patient or group that is also in training or validation"
-        checks.append((n, text, [], "patients or groups in two sets"))
-    for key, kind in (("exact_duplicates", "identical"), ("near_duplicates", "nearly identical")):
-        if (copies := audit.get(key)) is not None:
-            sets, extra = int(copies["groups"]), int(copies["redundant"])
-            text = f"{words.plural(sets, 'set')} of {kind} pictures, {words.plural(extra, 'slice')} more than needed"
-            checks.append((sets, text, [], f"{kind} copies"))
-    if (unreadable := audit.get("unreadable")) is not None:
-        n = len(unreadable)
-        checks.append((n, f"{words.plural(n, 'file')} could not be used", [], "unusable files"))
-    return checks
-
-
-def _conflict(item: Mapping[str, Any]) -> str:
-    """``a.png: Glioma; b.png: No tumour``."""
-    return "; ".join(f"{path}: {title(label)}" for path, label in zip(item["paths"], item["labels"], strict=False))
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"

@@ -15,8 +15,8 @@ from tumorlens.report.run_folder import RunFolder
 
 _TOGETHER = {
     "patient": "the slices of a patient",
-    "duplicate cluster": "the slices of a known patient or group, and identical pictures",
-    "slice": "identical pictures; patients are not known",
+    "duplicate cluster": "the slices of a known patient or group, copies of a picture, and look-alikes",
+    "slice": "copies of a picture; patients are not known",
 }
 _SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
@@ -37,11 +37,14 @@ def view(run: RunFolder) -> dict[str, Any]:
         "leak": findings.leak(metrics, run.audit),
         "conflicts": findings.conflicts(run.audit),
         "audit": findings.audit_view(run.audit),
+        "audit_page": (run.path / "audit.html").is_file(),
         "skipped": findings.skipped((metrics.get("data") or {}).get("skipped") or []),
         "data": _data(run),
         "training": _training(run),
         "classes": _classes(test),
         "overall": _overall(metrics),
+        "folds": _folds(metrics),
+        "shortcuts": findings.shortcuts(metrics, run.audit),
         "mistakes_n": _mistakes(test),
         "curve_note": _curve_note(run),
         "calibration_note": _calibration_note(run),
@@ -155,6 +158,8 @@ def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
         columns.append(("Validation", validation))
     if as_shipped := words.scored(metrics, "as_shipped"):
         columns.append(("Test as shipped (leaky)", as_shipped))
+    if folds := words.scored(metrics, "cross_validation"):
+        columns.append((f"Cross-validation, {len(folds['folds'])} folds", folds))
     shares = (
         ("Accuracy", "accuracy"),
         ("Balanced accuracy", "balanced_accuracy"),
@@ -173,6 +178,25 @@ def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
         rows.append((label, cells))
     rows += [(label, [(words.score(s.get(key)), "") for _, s in columns]) for label, key in plain]
     return {"columns": [label for label, _ in columns], "rows": rows}
+
+
+def _folds(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The folds of the cross-validation, where there was one."""
+    folds = words.scored(metrics, "cross_validation")
+    if not folds:
+        return None
+    return {
+        "spread": words.percent(folds["accuracy_sd"]),
+        "rows": [
+            (
+                item["fold"],
+                words.count(item["n"]),
+                words.percent(item["accuracy"]),
+                words.percent(item["patient_accuracy"]),
+            )
+            for item in folds["folds"]
+        ],
+    }
 
 
 def _mistakes(test: Mapping[str, Any]) -> int:

@@ -35,6 +35,14 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
     last = []
     if shipped := scored(metrics, "as_shipped"):
         last.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
+    if folds := scored(metrics, "cross_validation"):
+        note = (
+            f"{_interval(folds.get('accuracy_ci95'))}, {len(folds['folds'])} folds, SD {percent(folds['accuracy_sd'])}"
+        )
+        last.append(("Cross-validation", percent(folds["accuracy"]), note))
+    if best := metrics.get("shortcut"):
+        note = f"balanced accuracy of the {best['probe']} alone, guessing gives {percent(best['chance'])}"
+        last.append(("Best shortcut", percent(best["balanced_accuracy"]), note))
     return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
 
 

@@ -102,6 +102,11 @@ def sentence(names: Sequence[str], verdict: str) -> str:
     return f"{text[0].upper()}{text[1:]}: {verdict}."
 
 
+def full_sentence(text: str) -> str:
+    """With a capital at its beginning and a stop at its end: findings may be written for the middle of a line."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def scored(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """The scores called ``name`` in ``metrics.json``, None when there are none or they are of no slice."""
     scores: Mapping[str, Any] | None = metrics.get(name)
@@ -139,7 +144,7 @@ def unit_note(scores: Mapping[str, Any], *, near: bool = False) -> str:
     if unit == "group":
         return f"Intervals are bootstrapped over groups of patients{_BOUND}: slices of one group are not independent."
     if unit == "duplicate cluster":
-        copies = "identical and nearly identical images" if near else "identical images"
+        copies = "copies of an image, slices that look like neighbours," if near else "identical images"
         return (
             f"Intervals are bootstrapped over clusters{_BOUND}: {copies} and slices of one known patient or group "
             "count once. Not every patient is known, so slices of one patient may count as independent and the "

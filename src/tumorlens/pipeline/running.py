@@ -1,0 +1,93 @@
+"""One training in a run folder: the network and its fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tumorlens.config import Settings
+from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest, by_code
+from tumorlens.labels import LabelEncoding
+from tumorlens.models import keras_setup, registry
+from tumorlens.pipeline import runs
+from tumorlens.pipeline.dividing import warn_of_leaks
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.loop import Loop, Validation, Watcher
+from tumorlens.training.state import Progress
+
+
+def network(settings: Settings, ready: Standardised) -> tuple[Any, str]:
+    """The network with its initial weights, and the device it is on."""
+    encoding = LabelEncoding.fit(ready.manifest.labels)
+    train = settings.train
+    device = keras_setup.prepare(train.device, train.precision, train.deterministic, settings.seed)
+    return registry.build(settings.model, settings.preprocess.size, len(encoding.names)), device
+
+
+def fit(
+    folder: Path, settings: Settings, ready: Standardised, made: tuple[Any, str], start: runs.Start, tell: Reporter
+) -> Progress:
+    """Fit a network to the training slices, from where the folder's checkpoints say it stands.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        ready: slices with their split.
+        made: from :func:`network`; its weights are those that the settings keep when this returns.
+        start: what the run decided before it began.
+        tell: told how it goes.
+
+    Raises:
+        Interrupted: after Ctrl-C.
+    """
+    model, device = made
+    _tell_data(ready.manifest, start, tell)
+    tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
+    training, validation = ready.part("train"), ready.part("val")
+    encoding, labels = LabelEncoding.fit(ready.manifest.labels), training.manifest.labels
+    batches = TrainingBatches(
+        images=training.images,
+        targets=encoding.one_hot(labels),
+        weights=_weights(labels, settings.train.class_weights),
+        size=min(settings.train.batch_size, len(labels)),
+        settings=settings.augment,
+        seed=settings.seed,
+    )
+    epochs = settings.train.epochs
+    watcher = Watcher(
+        on_batch=lambda epoch, step, steps, loss, accuracy: tell.batch(epoch, epochs, step, steps, loss, accuracy),
+        on_epoch=lambda row: tell.epoch(row, epochs),
+    )
+    held_out = Validation(validation.images, encoding.encode(validation.manifest.labels))
+    try:
+        return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
+    finally:
+        tell.trained()
+
+
+def _weights(labels: Sequence[str], how: str) -> np.ndarray:
+    """How much each slice counts, float32 (N,), mean 1."""
+    if how == "none":
+        return np.ones(len(labels), np.float32)
+    counts = Counter(labels)
+    return np.array([len(labels) / (len(counts) * counts[label]) for label in labels], np.float32)
+
+
+def _tell_data(manifest: Manifest, start: runs.Start, tell: Reporter) -> None:
+    for note in start.notes:
+        tell.note(note)
+    for name in splitting.SPLITS:
+        part = manifest.split(name)
+        classes = ", ".join(f"{label} {count}" for label, count in part.count().items())
+        tell.note(f"{name}: {len(part)} slices of {len(set(part.groups))} groups ({classes})")
+    if start.skipped:
+        kinds = by_code(start.skipped)
+        tell.warn(f"{len(start.skipped)} inputs were left out ({kinds}); run.json and the report list them")
+    warn_of_leaks(manifest, tell)
