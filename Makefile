@@ -51,8 +51,9 @@ install-dev: $(VENV)/.dev ## install everything for development into .venv
 train: $(VENV)/.train ## train on the phantom (DATA=, EPOCHS=, OUT=)
 	$(BIN)/tumorlens train $(DATA) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(OUT),--out $(OUT))
 
+# Two processes, a file of tests each at a time: most tests keep one core busy, and what a file has made is made once.
 test: lint ## ruff, mypy, import-linter, pytest (PYTEST="-k words")
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST)
 
 lint: $(VENV)/.dev ## ruff, mypy and import-linter only
 	$(BIN)/ruff check .

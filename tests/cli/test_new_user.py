@@ -23,7 +23,7 @@ def tumorlens(*arguments: object, cwd: Path | None = None, **environment: str) -
         text=True,
         cwd=cwd,
         env={**os.environ, **environment},
-        timeout=250,
+        timeout=800,
     )
     assert "Traceback" not in done.stderr + done.stdout
     return done

@@ -39,7 +39,7 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: object, code: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "tumorlens", *map(str, arguments)]
-        found = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False, **options)
+        found = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, **options)
         assert code is None or found.returncode == code, found.stderr + found.stdout
         return found
 
@@ -52,7 +52,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     words = [sys.executable, "-m", "tumorlens", "train", "phantom:120", "--out", str(folder / "run"), *SMALL]
     environment = {**os.environ, "TUMORLENS_CACHE": str(folder / "cache")}
-    found = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False, env=environment)
+    found = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, env=environment)
     assert found.returncode == 0, found.stderr
     return folder / "run"
 
@@ -62,7 +62,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built with the pinned build backend and without a network."""
     out = tmp_path_factory.mktemp("wheel")
     words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(root)]
-    found = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
+    found = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False)
     assert found.returncode == 0, found.stderr + found.stdout
     return next(out.glob("*.whl"))
 

@@ -148,6 +148,7 @@ class EvaluateSettings(Section, frozen=True):
         int,
         Meta(ge=0, le=100, description="also cross-validate over this many folds of all slices; 0: no"),
     ] = 0
+    report: Annotated[bool, Meta(description="draw the figures and write audit.html and report.html")] = True
     flip_average: Annotated[
         bool, Meta(description="average the answer with that of the mirrored slice; twice the time")
     ] = False

@@ -83,14 +83,23 @@ def probed(found: Examination, looks: Standardised, settings: Settings, tell: Re
 
 
 def write_audit(
-    found: Examination, looks: Standardised, data: Data, out: str | os.PathLike[str] | None, tell: Reporter
+    found: Examination,
+    looks: Standardised,
+    data: Data,
+    out: str | os.PathLike[str] | None,
+    tell: Reporter,
+    *,
+    page: bool = True,
 ) -> tuple[dict[str, Any], Path | None]:
-    """``audit.json`` as a dictionary, and where ``audit.html`` is; both are written where ``out`` is a folder."""
+    """``audit.json`` as a dictionary, and where ``audit.html`` is; both are written where ``out`` is a folder.
+
+    Without ``page`` there is no ``audit.html``.
+    """
     made = document(found)
     if out is None:
         return made, None
     write_json(Path(out) / "audit.json", made)
-    return made, _page(data, made, looks, Path(out) / "audit.html", tell)
+    return made, _page(data, made, looks, Path(out) / "audit.html", tell) if page else None
 
 
 def tell_audit(made: dict[str, Any], page: Path | None, tell: Reporter) -> None:

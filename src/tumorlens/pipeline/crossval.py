@@ -1,7 +1,7 @@
 """Grouped cross-validation inside a run: every slice is tested once, by a network that has seen none of its group.
 
-Each fold is a run folder of its own, ``folds/<k>``, made with the settings of the run, so that it can be looked at, and
-continued when it was stopped.
+Each fold is a run folder of its own, ``folds/<k>``, made with the settings of the run but without figures and report,
+so that it can be looked into, and continued when it was stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def plan(manifest: Manifest, settings: Settings) -> list[tuple[Settings, Manifes
     planned = []
     for number in range(1, count + 1):
         data = msgspec.structs.replace(settings.data, test_fold=str(number), fold_column="")
-        own = msgspec.structs.replace(settings, data=data, evaluate=msgspec.structs.replace(settings.evaluate, folds=0))
+        evaluate = msgspec.structs.replace(settings.evaluate, folds=0, report=False)
+        own = msgspec.structs.replace(settings, data=data, evaluate=evaluate)
         planned.append((own, splitting.split(divided, data, settings.seed, every_part=True)))
     return planned
 

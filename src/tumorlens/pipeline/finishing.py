@@ -64,7 +64,8 @@ def finish(
         folds: scores of the cross-validation, where there was one.
 
     Returns:
-        ``metrics.json`` as a dictionary, and the report's path (None without the ``report`` extra).
+        ``metrics.json`` as a dictionary, and the report's path (None where it is not wanted, or without the ``report``
+        extra).
     """
     model, device = made
     encoding = LabelEncoding.fit(ready.manifest.labels)
@@ -109,14 +110,15 @@ def finish(
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
     metrics |= {"cross_validation": folds, "shortcut": _shortcut(folder)}
     write_json(folder / "metrics.json", metrics)
-    try:
-        pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
-        from tumorlens.report.html import render_report
+    report = None
+    if settings.evaluate.report:
+        try:
+            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
+            from tumorlens.report.html import render_report
 
-        report = render_report(folder)
-    except MissingExtraError as error:
-        tell.warn(f"no report: {error.message}; {error.hint}")
-        report = None
+            report = render_report(folder)
+        except MissingExtraError as error:
+            tell.warn(f"no report: {error.message}; {error.hint}")
     public = public_metrics(metrics, start.provenance)
     travelling = public_predictions(table, ready, held_out, start.provenance)
     # Last, so that a run with a bundle is a run that has finished.
