@@ -7,11 +7,17 @@ and a bundle's SHA-256 can be reproduced.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
-def canonical(content: bytes) -> bytes:
-    """An ONNX file with nodes and constants in canonical order and names; inputs and outputs keep theirs.
+def canonical(content: bytes, outputs: Sequence[str]) -> bytes:
+    """An ONNX file with nodes and constants in canonical order and names; the input keeps its own.
+
+    Args:
+        content: the file.
+        outputs: what its outputs are called. A file that calls them otherwise (PyTorch's exporter numbers them) has
+            them in the order in which Keras flattens a dictionary, which is that of sorted names.
 
     A graph with sub-graphs (loops, branches) is returned as it is: names inside them refer to names outside.
     """
@@ -23,6 +29,8 @@ def canonical(content: bytes) -> bytes:
         return content
     maker = {output: node for node in graph.node for output in node.output}
     names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    if {value.name for value in graph.output} != set(outputs):
+        names |= {value.name: name for value, name in zip(graph.output, sorted(outputs), strict=True)}
     names[""] = ""  # an input that is left out
     ordered = _from_outputs([value.name for value in graph.output], maker)
     for number, node in enumerate(ordered):
@@ -35,6 +43,8 @@ def canonical(content: bytes) -> bytes:
     for node in ordered:
         node.input[:] = [names[tensor] for tensor in node.input]
         node.output[:] = [names[tensor] for tensor in node.output]
+    for value in graph.output:
+        value.name = names[value.name]
     fresh = onnx.helper.make_graph(ordered, "tumorlens", list(graph.input), list(graph.output), constants)
     for value in (*fresh.input, *fresh.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
