@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from tumorlens.config import ModelSettings
 from tumorlens.errors import ConfigError, EnvironmentFailure
 from tumorlens.models import registry
-from tumorlens.models.keras_setup import faster_precision, import_keras, prepare
+from tumorlens.models.keras_setup import check, faster_precision, import_keras, prepare
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,3 +109,16 @@ def test_a_device_that_is_not_there() -> None:
 def test_auto_precision_is_one_of_the_two_and_leaves_no_trace() -> None:
     assert faster_precision() in ("float32", "bfloat16")
     assert import_keras().config.dtype_policy().name == "float32"
+
+
+def test_a_backend_that_cannot_export_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    there = importlib.util.find_spec
+
+    def find(name: str) -> object:
+        """As on a machine with JAX and without its exporter."""
+        return None if name == "jax2onnx" else True if name == "jax" else there(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", find)
+    with pytest.raises(EnvironmentFailure, match="jax2onnx is not installed"):
+        check("auto")

@@ -39,7 +39,7 @@ def check(device: str) -> None:
 
     Raises:
         MissingExtraError: when Keras or its backend is not installed.
-        EnvironmentFailure: when there is no such device.
+        EnvironmentFailure: when there is no such device, or the backend could not export what it trains.
     """
     _check_installed()
     if not device.startswith("gpu"):
@@ -55,6 +55,12 @@ def _check_installed() -> None:
     for package in ("keras", _backend()):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "train")
+    if _backend() == "jax" and importlib.util.find_spec("jax2onnx") is None:
+        raise EnvironmentFailure(
+            "KERAS_BACKEND=jax trains, but the network could not be exported: jax2onnx is not installed",
+            hint="pip install jax2onnx, or train with KERAS_BACKEND=torch or tensorflow",
+            code="no_exporter",
+        )
 
 
 def _backend() -> str:
