@@ -18,6 +18,7 @@ from tumorlens.audit.facts import Facts, facts
 from tumorlens.audit.look import LookForm
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest
+from tumorlens.data.split import hold_out
 from tumorlens.errors import InputError, MissingExtraError
 from tumorlens.io import cache_dir
 from tumorlens.io.atomic import write_json
@@ -61,15 +62,18 @@ def audit(
 
     Args:
         data: DATA, several to join, or a manifest. A split or folds that it brings are judged.
-        settings: columns, seed, whether variants of patient ids are joined.
+        settings: columns, test fold (then the other folds are its training), seed, whether variants of patient ids are
+            joined.
         out: folder for ``audit.json`` and ``audit.html``.
         reporter: told how it goes.
 
     Raises:
-        DataError: when there is nothing to audit.
+        DataError: when there is nothing to audit, or for a fold that does not exist.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
+    if chosen.data.test_fold:
+        manifest = hold_out(manifest, chosen.data.test_fold)
     looks = looked(manifest, tell)
     found = copies(looks, chosen, tell)
     with tell.progress("probing for shortcuts") as progress:
@@ -79,10 +83,12 @@ def audit(
     if out is None:
         return Audit(found, made, looks)
     write_json(Path(out) / "audit.json", made)
-    return Audit(found, made, looks, _page(data, made, looks, Path(out) / "audit.html", tell))
+    return Audit(found, made, looks, _page(data, chosen, made, looks, Path(out) / "audit.html", tell))
 
 
-def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter) -> Path | None:
+def _page(
+    data: Data, settings: Settings, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter
+) -> Path | None:
     """``audit.html``; None, with a warning, without the ``report`` extra."""
     number = {row.id: i for i, row in enumerate(looks.manifest)}
 
@@ -93,10 +99,26 @@ def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tel
     try:
         from tumorlens.report.audit_page import render_audit
 
-        return render_audit(made, pictures, path, data=[os.fspath(item) for item in named])
+        return render_audit(made, pictures, path, data=[os.fspath(item) for item in named], options=_options(settings))
     except MissingExtraError as error:
         tell.warn(f"no audit.html: {error.message}; {error.hint}")
         return None
+
+
+def _options(settings: Settings) -> list[str]:
+    """The command-line options that lead to what an audit heeds of these settings."""
+    usual, columns = Settings(), ("fold_column", "test_fold", "group_column")
+    options = []
+    for name in columns:
+        if value := getattr(settings.data, name):
+            options += [f"--{name.replace('_', '-')}", str(value)]
+    if settings.data.join_patient_variants:
+        options += ["--set", "data.join_patient_variants=true"]
+    if settings.data.min_mask_pixels != usual.data.min_mask_pixels:
+        options += ["--set", f"data.min_mask_pixels={settings.data.min_mask_pixels}"]
+    if settings.seed != usual.seed:
+        options += ["--seed", str(settings.seed)]
+    return options
 
 
 def looked(manifest: Manifest, reporter: Reporter) -> Standardised:

@@ -23,6 +23,7 @@ _UNITS: Final = {
     "conflicts": "picture",
     "foreign": "picture",
     "labels": "slice",
+    "neighbours": "slice",
     "unreadable": "file",
     "patients": "slice",
 }
@@ -62,7 +63,7 @@ def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str
         "probes": _probes(document["shortcuts"]),
         "skipped": findings.skipped(document["unreadable"], MOST_NAMES),
         "groups": _groups(document),
-        "commands": _commands(data, options, folder),
+        "commands": _commands(data, options, folder, bool(document["leaks"]["test_n"])),
     }
 
 
@@ -72,18 +73,13 @@ def _finding(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, 
     return {
         **{key: item[key] for key in ("kind", "severity", "title", "advice")},
         "word": _SEVERITIES[item["severity"]],
-        "text": _sentence(item["text"]),
+        "text": item["text"],
         "number": number,
         "unit": unit,
         "gallery": pictures,
         # Files have a list of their own.
         "names": [] if pictures or item["kind"] == "unreadable" else list(item["examples"]),
     }
-
-
-def _sentence(text: str) -> str:
-    """Findings of probes are written to stand in the middle of a line."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, str]:
@@ -97,11 +93,22 @@ def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, 
         return shown, f"of {words.plural(document['n'], 'slice')}"
     if kind == "groups":
         return _counted(item, "group" if set(item["examples"]) <= set(document["broken_groups"]) else "slice")
-    if kind == "shortcuts":
-        for probe in (document["shortcuts"] or {}).values():
-            if probe["finding"] == item["text"] and probe["balanced_accuracy"] is not None:
-                return words.percent(probe["balanced_accuracy"]), f"where guessing gives {_percent(probe['chance'])}"
+    probe = _behind(document["shortcuts"] or {}, item)
+    if probe:
+        return words.percent(probe["balanced_accuracy"]), f"where guessing gives {_percent(probe['chance'])}"
     return _counted(item, _UNITS[kind]) if kind in _UNITS else (shown, "")
+
+
+def _behind(probes: Mapping[str, Mapping[str, Any]], item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The scored probe that a finding is about; of those that guess the data set the best."""
+    if item["kind"] == "shortcuts":
+        about = [probe for probe in probes.values() if probe["finding"] == item["text"]]
+    elif item["kind"] == "sources":
+        about = [probe for name, probe in probes.items() if name.startswith(_OF_SOURCE)]
+    else:
+        return None
+    scored = [probe for probe in about if probe["balanced_accuracy"] is not None]
+    return max(scored, key=lambda probe: float(probe["balanced_accuracy"]), default=None)
 
 
 def _counted(item: Mapping[str, Any], noun: str) -> tuple[str, str]:
@@ -206,10 +213,16 @@ def _groups(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _commands(data: Sequence[str], options: Sequence[str], folder: Path) -> list[tuple[str, str]]:
+def _commands(data: Sequence[str], options: Sequence[str], folder: Path, tested: bool) -> list[tuple[str, str]]:
     given = [*data, *options]
+    parts = "keeps its test set and divides the rest" if tested else "divides that"
     return [
         (shlex.join(["tumorlens", "audit", *given, "--out", str(folder)]), "makes this page and audit.json again"),
-        (shlex.join(["tumorlens", "audit", *given, "--fix", "cleaned.csv"]), "writes a list of what can be used"),
-        (shlex.join(["tumorlens", "split", *given, "--out", "split.csv"]), "divides it so that nothing leaks"),
+        (
+            shlex.join(["tumorlens", "audit", *given, "--fix", "cleaned.csv"]),
+            "lists what can be used: one of each picture, nothing contradictory or foreign; cleaned.excluded.csv says "
+            "what is left out and why",
+        ),
+        ("tumorlens split cleaned.csv --out split.csv", f"{parts} so that no group crosses"),
+        ("tumorlens train split.csv", "trains on it and scores it"),
     ]

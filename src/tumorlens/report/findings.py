@@ -69,6 +69,15 @@ def audit_view(audit: Mapping[str, Any]) -> dict[str, Any] | None:
             found.append({"text": text, "examples": examples[:MOST_NAMES], "more": more})
         else:
             clean.append(absent)
+    if audit.get("findings") is not None:  # the whole audit has said it in its own words, more than is counted here
+        found = [
+            {
+                "text": f"{item['title']}. {item['text']}",
+                "examples": item["examples"][:MOST_NAMES],
+                "more": max(0, len(item["examples"]) - MOST_NAMES),
+            }
+            for item in audit["findings"]
+        ]
     unchecked = [
         name
         for key, name in (
@@ -94,7 +103,14 @@ def conflicts(audit: Mapping[str, Any]) -> int:
 
 def crossing(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> bool:
     """Whether a test slice shares its group with training, as sets that the data bring can."""
-    return bool(metrics.get("leaked") or (audit.get("leaks") or {}).get("groups_crossing"))
+    return bool(metrics.get("leaked") or slices_of_crossing_groups(audit.get("leaks") or {}))
+
+
+def slices_of_crossing_groups(leaks: Mapping[str, Any]) -> int | None:
+    """Test slices whose group the model has seen; None where nobody counted them."""
+    # Runs of earlier versions hold the same number under a name that speaks of groups.
+    number = leaks.get("slices_of_crossing_groups", leaks.get("groups_crossing"))
+    return None if number is None else int(number)
 
 
 def skipped(items: Sequence[Mapping[str, Any]], most: int = MOST_SKIPPED) -> dict[str, Any]:
@@ -116,7 +132,9 @@ def _checks(audit: Mapping[str, Any]) -> list[tuple[int, str, list[str], str]]:
         verb = "occurs under more than one class" if number == 1 else "occur under more than one class"
         checks.append((number, f"{words.plural(number, 'picture')} {verb}", examples, "contradicting classes"))
     leaks = audit.get("leaks") or {}
-    pairs = [(str(pair["a"]), str(pair["b"]), pair.get("similarity")) for pair in leaks.get("pairs") or []]
+    # Those of the validation set stand in the same list; only newer audits say which is which.
+    tested = [pair for pair in leaks.get("pairs") or [] if pair.get("a_split", "test") == "test"]
+    pairs = [(str(pair["a"]), str(pair["b"]), pair.get("similarity")) for pair in tested]
     for key, kind, names in (
         ("test_in_train_exact", "identical to", [f"{a} = {b}" for a, b, like in pairs if like == 1]),
         ("test_in_train_near", "nearly identical to", [f"{a} ≈ {b}" for a, b, like in pairs if like != 1]),
@@ -124,7 +142,7 @@ def _checks(audit: Mapping[str, Any]) -> list[tuple[int, str, list[str], str]]:
         if (n := leaks.get(key)) is not None:
             text = f"{words.plural(n, 'test slice')} {_are(n)} {kind} a training or validation slice"
             checks.append((n, text, names, f"test slices {kind} training"))
-    if (n := leaks.get("groups_crossing")) is not None:
+    if (n := slices_of_crossing_groups(leaks)) is not None:
         # Copies share a group, too; they are told above.
         n = max(0, n - (leaks.get("test_in_train_exact") or 0) - (leaks.get("test_in_train_near") or 0))
         text = f"{words.plural(n, 'test slice')} {_are(n)} of a patient or group that is also in training or validation"
