@@ -13,7 +13,7 @@ import pytest
 
 from tumorlens.cli.main import COMMANDS
 from tumorlens.report.audit_page import render_audit
-from tumorlens.report.audit_pictures import spread
+from tumorlens.report.audit_pictures import gallery, spread
 
 pytest.importorskip("jinja2")
 
@@ -187,6 +187,24 @@ def test_leaks_stand_side_by_side_with_what_turns_one_into_the_other(page: Page)
     assert "same way round, agreement 1.000" in validation
     assert "val0" in validation
     assert "and 12 more in audit.json" in test
+
+
+def test_a_much_copied_picture_does_not_hide_the_other_classes(tmp_path: Path) -> None:
+    many = [pair(f"test{i}", "train0", 0.9, "identity") for i in range(9)]
+    other = pair("test9", "train9", 0.99, "identity") | {"a_label": "no_tumor"}
+    leaks = everything()["leaks"] | {"pairs": [*many, other]}
+    found = finding("leaks", "serious", 10, ["test0", "train0"])
+    ids = gallery({"leaks": leaks}, found).ids
+    assert ids[:4] == ["test0", "train0", "test9", "train9"]
+    assert len(ids) == 16
+
+
+def test_names_are_shown_without_the_folder_they_share(tmp_path: Path) -> None:
+    groups = {f"/data/set/{name}": name for name in ("train/a.png", "test/b.png")}
+    said = finding("of tomorrow", "note", 1, ["/data/set/train/a.png"])
+    page = Page(render_audit(empty(groups=groups, findings=[said]), noise, tmp_path / "audit.html"))
+    assert "shown without /data/set/" in page.text
+    assert "Examples train/a.png" in page.text
 
 
 def test_the_largest_clusters_come_first(page: Page) -> None:

@@ -113,7 +113,11 @@ def _leaks(leaks: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery:
     part, pairs = leaking(leaks, finding)
     what = f"{_PARTS[part]} slice"
     palette = colours(sorted({pair[f"{side}_label"] for pair in pairs for side in "ab"}))
-    shown = spread(sorted(pairs, key=lambda pair: float(pair["similarity"])), _kind_of_copy, MOST_PAIRS)
+    order = sorted(pairs, key=lambda pair: float(pair["similarity"]))
+    # One much-copied picture must not fill the page: the first pair of each copy goes before any second one.
+    once = {pair["b"]: pair for pair in reversed(order)}
+    order.sort(key=lambda pair: once[pair["b"]] is not pair)
+    shown = spread(order, lambda pair: (pair["a_label"], pair["transform"] == "identity"), MOST_PAIRS)
     return Gallery(
         "pairs",
         tuple(
@@ -132,7 +136,7 @@ def _leaks(leaks: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery:
             for pair in shown
         ),
         f"Left the {what}, right its copy; above, what turns one into the other, and how well they then agree (1 is "
-        "perfect). Of every such way the least alike come first, so that you see the search at its weakest.",
+        "perfect). Of every class the least alike come first, so that you see the search at its weakest.",
         len(pairs) - len(shown),
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +51,7 @@ def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str
     clean, unchecked = _checked(document)
     return {
         "name": ", ".join(data),
+        "base": _base(document["groups"]),
         "research_only": words.RESEARCH_ONLY,
         "version": __version__,
         "verdict": document["verdict"],
@@ -65,6 +67,17 @@ def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str
         "groups": _groups(document),
         "commands": _commands(data, options, folder, bool(document["leaks"]["test_n"])),
     }
+
+
+def _base(ids: Iterable[str]) -> str:
+    """The folder that all slices lie in, to be left out of their names; empty when there is none."""
+    names = sorted(ids)
+    if not names:
+        return ""
+    # What the first and the last share, all share; whole folders of it.
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False))
+    start = "".join(letter for letter, _ in same)
+    return start[: start.rfind("/") + 1]
 
 
 def _finding(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
