@@ -54,6 +54,10 @@ def test_the_planted_faults_are_found(faulty: Path, tmp_path: Path) -> None:
     assert (leaks["test_in_train_exact"], leaks["test_in_train_near"]) == (1, 1)
     transforms = {Path(pair["a"]).name: pair["transform"] for pair in leaks["pairs"]}
     assert transforms == {"mirrored.png": "hflip", "same.png": "identity"}
+    assert {(pair["a_split"], pair["b_split"], pair["b_label"]) for pair in leaks["pairs"]} == {
+        ("test", "train", "glioma")
+    }
+    assert leaks["slices_of_crossing_groups"] == 2
     assert leaks["per_class"]["glioma"]["leaked"] == 2
     [conflict] = document["label_conflicts"]
     assert sorted(Path(path).name for path in conflict["paths"]) == ["4.png", "wrong.jpg"]
@@ -81,6 +85,8 @@ def test_the_text_says_what_and_what_to_do(faulty: Path, tmp_path: Path) -> None
     done = tumorlens("audit", faulty, "--out", tmp_path / "out", "-q")
     assert done.returncode == 0
     assert done.stdout.startswith("Do not believe a score")
+    assert "By class: glioma 2 of" in done.stdout and "for example" in done.stdout
+    assert done.stdout.splitlines()[1].endswith("1 file left out")
     assert "2 of" in done.stdout and "mirrored or turned" in done.stdout.replace("\n  ", " ")
     page = (tmp_path / "out" / "audit.html").read_text()
     assert "The test set repeats what is trained on" in page
@@ -101,6 +107,9 @@ def test_variants_of_patient_ids_across_folds(faulty: Path, tmp_path: Path) -> N
     done = tumorlens("audit", table, "--fold-column", "myfold", "--json")
     found = json.loads(done.stdout)["patient_variants"]
     assert found == {"groups": 1, "patients": 2, "slices": 2, "crossing": 1, "crossing_slices": 2}
+    held = tumorlens("audit", table, "--fold-column", "myfold", "--test-fold", "1", "--json")
+    assert json.loads(held.stdout)["leaks"]["test_n"] == len(pictures) // 3
+    assert tumorlens("audit", table, "--fold-column", "myfold", "--test-fold", "9").returncode == 3
     joined = tumorlens("audit", table, "--json", "--set", "data.join_patient_variants=true")
     groups = json.loads(joined.stdout)["groups"]
     by_name = {Path(name).name: value for name, value in groups.items()}

@@ -74,7 +74,7 @@ def test_colour_comes_from_the_facts(phantom_set):
     facts[8] = replace(facts[8], saturation=0.004)  # grey stored as colour in a JPEG
     found = [item for item in foreign(phantom_set.looks, facts, phantom_set.rows) if item.kind == "colour"]
     assert [item.row for item in found] == [7]
-    assert "60%" in found[0].reason
+    assert "60.0" in found[0].reason
 
 
 @pytest.fixture

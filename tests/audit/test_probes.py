@@ -80,10 +80,32 @@ def test_a_source_that_is_a_class_is_said():
     rows = [replace(row, source="clinic" if row.label == "a" else "web") for row in ROWS]
     widths = np.array([500 if row.source == "web" else 256 for row in rows])
     found = run(random_looks(), facts_of(widths), rows)
+    assert "b and c come only from web" in found["source"].finding
     assert "a comes only from clinic" in found["source"].finding
+    assert "a shares no data set with another class" in found["source"].finding
     assert found["source from header"].balanced_accuracy > 0.95
     assert "tells the data set" in found["source from header"].finding
     assert found["source from border"].finding is None
+
+
+def test_a_class_that_has_its_own_source_is_said_where_nothing_can_be_scored():
+    rows = [replace(row, source="clinic" if row.label == "a" else "web") for row in ROWS]
+    few = probes(random_looks(), facts_of(np.full(N, 256)), rows, [f"g{i // 100}" for i in range(N)])
+    [source] = [probe for probe in few if probe.name == "source"]
+    assert source.balanced_accuracy is None
+    assert "a shares no data set" in source.finding
+
+
+def test_every_finding_is_a_sentence_with_a_reason():
+    code = np.array([ord(label) - ord("a") for label in LABELS])
+    looks = random_looks()
+    looks["border"][:, 0] = code[:, None] / 2
+    looks["histogram"][:, 5] = code / 4
+    found = run(looks, facts_of(200 + 40 * code + RNG.integers(0, 10, N)))
+    for name, reason in {"header": "its traces", "border": "planes or parts of the body", "histogram": "shape"}.items():
+        text = found[name].finding
+        assert text[0].isupper() and text.endswith("."), text
+        assert reason in text and "guessing: 33.3\N{NO-BREAK SPACE}%" in text
 
 
 def test_what_cannot_be_scored_says_why():

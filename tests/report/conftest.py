@@ -64,8 +64,8 @@ AUDIT = {
     "n": 240, "unreadable": [], "exact_duplicates": {"groups": 0, "redundant": 0},
     "near_duplicates": {"groups": 0, "redundant": 0, "mirrored": 0}, "clusters": [],
     "leaks": {
-        "test_in_train_exact": 0, "test_in_train_near": 0, "test_n": 120, "groups_crossing": 0,
-        "val_in_train_exact": 0, "val_in_train_near": 0, "val_n": 0, "val_groups_crossing": 0,
+        "test_in_train_exact": 0, "test_in_train_near": 0, "test_n": 120, "slices_of_crossing_groups": 0,
+        "val_in_train_exact": 0, "val_in_train_near": 0, "val_n": 0, "val_slices_of_crossing_groups": 0,
         "per_class": {}, "pairs": [],
     },
     "broken_groups": {}, "label_conflicts": [], "suspicious_labels": None, "foreign": None, "shortcuts": None,

@@ -13,7 +13,7 @@ import pytest
 
 from tumorlens.cli.main import COMMANDS
 from tumorlens.report.audit_page import render_audit
-from tumorlens.report.audit_pictures import spread
+from tumorlens.report.audit_pictures import gallery, spread
 
 pytest.importorskip("jinja2")
 
@@ -70,8 +70,9 @@ def empty(**changes: Any) -> dict[str, Any]:
         "n": 240, "unreadable": [], "exact_duplicates": {"groups": 0, "redundant": 0},
         "near_duplicates": {"groups": 0, "redundant": 0, "mirrored": 0}, "clusters": [],
         "leaks": {
-            "test_in_train_exact": 0, "test_in_train_near": 0, "test_n": 0, "groups_crossing": 0, "per_class": {},
-            "val_in_train_exact": 0, "val_in_train_near": 0, "val_n": 0, "val_groups_crossing": 0, "pairs": [],
+            "test_in_train_exact": 0, "test_in_train_near": 0, "test_n": 0, "slices_of_crossing_groups": 0,
+            "val_in_train_exact": 0, "val_in_train_near": 0, "val_n": 0, "val_slices_of_crossing_groups": 0,
+            "per_class": {}, "pairs": [],
         },
         "broken_groups": {},
         "patient_variants": {"groups": 0, "patients": 0, "slices": 0, "crossing": 0, "crossing_slices": 0},
@@ -81,7 +82,10 @@ def empty(**changes: Any) -> dict[str, Any]:
 
 
 def pair(a: str, b: str, similarity: float, transform: str) -> dict[str, Any]:
-    return {"a": a, "b": b, "similarity": similarity, "transform": transform}
+    return {
+        "a": a, "a_split": re.sub("[^a-z].*", "", a), "a_label": "glioma",
+        "b": b, "b_split": "train", "b_label": "no_tumor", "similarity": similarity, "transform": transform,
+    }  # fmt: skip
 
 
 def everything(name: str = "", many: int = 1) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def everything(name: str = "", many: int = 1) -> dict[str, Any]:
     ]
     label, other = f"glioma{name}", "no_tumor"
     probe = {"balanced_accuracy": 0.913, "chance": 0.25, "ci95": [0.884, 0.937], "n": 400, "groups": 90}
-    probe |= {"finding": f"the file{name} tells the class", "unscored": None}
+    probe |= {"finding": f"The file{name} tells the class.", "unscored": None}
     silent = {"balanced_accuracy": None, "chance": None, "ci95": None, "n": 0, "groups": 0, "finding": None}
     return empty(
         n=2400,
@@ -103,9 +107,10 @@ def everything(name: str = "", many: int = 1) -> dict[str, Any]:
         ],
         clusters=clusters,
         leaks={
-            "test_in_train_exact": 0, "test_in_train_near": 20 * many, "test_n": 1000, "groups_crossing": 30,
+            "test_in_train_exact": 0, "test_in_train_near": 20 * many, "test_n": 1000,
+            "slices_of_crossing_groups": 30, "val_slices_of_crossing_groups": 20,
             "per_class": {label: {"test": 700, "leaked": 14}, other: {"test": 300, "leaked": 0}},
-            "val_in_train_exact": 20 * many, "val_in_train_near": 0, "val_n": 1500, "val_groups_crossing": 20,
+            "val_in_train_exact": 20 * many, "val_in_train_near": 0, "val_n": 1500,
             "pairs": tested + validated,
         },
         broken_groups={f"group{i}{name}": 2 for i in range(400 * many)},
@@ -161,7 +166,7 @@ def test_findings_keep_their_order_with_numbers_text_and_advice(page: Page) -> N
     assert [re.search("title of ([a-z ]+)", body)[1] for body in bodies] == kinds
     for kind, body in zip(kinds, bodies, strict=True):
         assert f"advice on {kind}" in body
-        assert f"Text of {kind}." in body or kind == "shortcuts"
+        assert f"text of {kind}." in body or kind == "shortcuts"
     assert "The file tells the class." in page.text
     for number in (
         "20 of 1 000 test slices",
@@ -182,6 +187,24 @@ def test_leaks_stand_side_by_side_with_what_turns_one_into_the_other(page: Page)
     assert "same way round, agreement 1.000" in validation
     assert "val0" in validation
     assert "and 12 more in audit.json" in test
+
+
+def test_a_much_copied_picture_does_not_hide_the_other_classes(tmp_path: Path) -> None:
+    many = [pair(f"test{i}", "train0", 0.9, "identity") for i in range(9)]
+    other = pair("test9", "train9", 0.99, "identity") | {"a_label": "no_tumor"}
+    leaks = everything()["leaks"] | {"pairs": [*many, other]}
+    found = finding("leaks", "serious", 10, ["test0", "train0"])
+    ids = gallery({"leaks": leaks}, found).ids
+    assert ids[:4] == ["test0", "train0", "test9", "train9"]
+    assert len(ids) == 16
+
+
+def test_names_are_shown_without_the_folder_they_share(tmp_path: Path) -> None:
+    groups = {f"/data/set/{name}": name for name in ("train/a.png", "test/b.png")}
+    said = finding("of tomorrow", "note", 1, ["/data/set/train/a.png"])
+    page = Page(render_audit(empty(groups=groups, findings=[said]), noise, tmp_path / "audit.html"))
+    assert "shown without /data/set/" in page.text
+    assert "Examples train/a.png" in page.text
 
 
 def test_the_largest_clusters_come_first(page: Page) -> None:
@@ -260,7 +283,7 @@ def test_a_vast_audit_stays_small(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_gone_is_named(tmp_path: Path) -> None:
     page = Page(render_audit(everything(), lambda ids: noise(ids[1:]), tmp_path / "audit.html"))
-    assert "cannot be shown test0" in page.text
+    assert "cannot be shown Glioma, test test0" in page.text
 
 
 def test_nothing_found_is_said_together_with_what_was_not_looked_for(tmp_path: Path) -> None:

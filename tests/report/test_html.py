@@ -180,7 +180,7 @@ def test_a_leak_is_said_beside_the_headline(tmp_path: Path, builders) -> None:
         clean, leaked={"removed": 20, "pairs": pairs}, as_shipped=evaluate_table(table, bootstrap=100)
     )
     audit = builders["audit"] | {
-        "leaks": {"test_in_train_exact": 20, "test_in_train_near": None, "groups_crossing": 20, "pairs": []},
+        "leaks": builders["audit"]["leaks"] | {"test_in_train_exact": 20, "slices_of_crossing_groups": 20},
         "verdict": "serious",
     }
     page = read(render_report(builders["write"](tmp_path / "run", metrics, [table], audit=audit)))

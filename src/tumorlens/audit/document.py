@@ -10,6 +10,7 @@ from tumorlens.audit import orientation
 from tumorlens.audit.examine import Examination
 from tumorlens.audit.findings import findings
 from tumorlens.audit.leaks import Leak, per_class
+from tumorlens.data.manifest import Manifest
 from tumorlens.data.split import leaked
 
 
@@ -34,13 +35,14 @@ def document(found: Examination) -> dict[str, Any]:
             "test_in_train_exact": sum(leak.exact for leak in found.leaks),
             "test_in_train_near": sum(not leak.exact for leak in found.leaks),
             "test_n": len(manifest.split("test")),
-            "groups_crossing": len(leaked(manifest)),
+            "slices_of_crossing_groups": len(leaked(manifest)),
             "per_class": per_class(manifest, found.leaks),
             "val_in_train_exact": sum(leak.exact for leak in found.leaks_of_validation),
             "val_in_train_near": sum(not leak.exact for leak in found.leaks_of_validation),
             "val_n": len(manifest.split("val")),
-            "val_groups_crossing": len(leaked(manifest, "val")),
-            "pairs": _pairs((*found.leaks, *found.leaks_of_validation), ids),
+            "val_per_class": per_class(manifest, found.leaks_of_validation, "val"),
+            "val_slices_of_crossing_groups": len(leaked(manifest, "val")),
+            "pairs": _pairs((*found.leaks, *found.leaks_of_validation), manifest),
         },
         "broken_groups": found.broken,
         "patient_variants": asdict(found.variants),
@@ -97,13 +99,21 @@ def _cluster(found: Examination, members: Sequence[int], ids: Sequence[str]) -> 
     ]
 
 
-def _pairs(leaks: Sequence[Leak], ids: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "a": ids[leak.a],
-            "b": ids[leak.b],
-            "similarity": round(leak.similarity, 4),
-            "transform": leak.transform,
-        }
-        for leak in leaks
-    ]
+def _pairs(leaks: Sequence[Leak], manifest: Manifest) -> list[dict[str, Any]]:
+    """Each leaking slice ``a`` beside its copy ``b``, with the part and the class of either."""
+    pairs = []
+    for leak in leaks:
+        a, b = manifest.rows[leak.a], manifest.rows[leak.b]
+        pairs.append(
+            {
+                "a": a.id,
+                "a_split": a.split,
+                "a_label": a.label,
+                "b": b.id,
+                "b_split": b.split,
+                "b_label": b.label,
+                "similarity": round(leak.similarity, 4),
+                "transform": leak.transform,
+            }
+        )
+    return pairs

@@ -15,6 +15,7 @@ from tumorlens.audit.labels import Conflict, Suspicion, conflicts, suspicious
 from tumorlens.audit.leaks import Leak, VariantCrossing, leaks, variant_crossing
 from tumorlens.audit.look import Looks, same_pixels
 from tumorlens.audit.probes import Probe, probes
+from tumorlens.audit.volumes import kept_apart
 from tumorlens.data.manifest import Manifest
 
 Progress = Callable[[str, int, int], None]
@@ -81,8 +82,8 @@ def find_copies(
         chains: whether look-alikes of unknown patients are chained into pseudo-patients.
         progress: called with (what, done, total).
     """
-    found = copies.find(looks, digests, progress)
     same = tuple(same_pixels(looks))
+    found = kept_apart(copies.find(looks, digests, progress), manifest.rows, same)
     alike = found.alike if chains else None
     names = group(manifest, found.root.tolist(), join_variants=join_variants, patients=patients, alike=alike)
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))

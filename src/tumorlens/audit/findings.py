@@ -9,11 +9,32 @@ from typing import Final, Literal
 from tumorlens.audit import orientation
 from tumorlens.audit.examine import Examination
 from tumorlens.audit.grouping import PSEUDO
-from tumorlens.audit.leaks import Leak
+from tumorlens.audit.leaks import Leak, per_class
+from tumorlens.audit.probes import OF_SOURCE, SOURCE_FROM, Probe, apart
 from tumorlens.data.split import leaked
+from tumorlens.report.words import count, percent, plural
 
 Severity = Literal["serious", "warning", "note"]
 _EXAMPLES: Final = 20
+_LOOK: Final = "See whether planes, scanners or framing differ between classes, and compare your score with this one."
+# Probe → title, share of the way from guessing to perfection from which it is serious, advice. What is told without a
+# pixel is a fault of the data set. Pixels may tell a class for honest reasons, as planes do, so much more is asked.
+_SHORTCUTS: Final = {
+    "header": (
+        "The file alone tells the class",
+        0.5,
+        "Save all classes alike (size, format, quality), and compare your score with this one.",
+    ),
+    "border": ("The edge of the picture tells the class", 0.8, _LOOK),
+    "histogram": ("Grey values alone tell the class", 0.8, _LOOK),
+    "thumbnail": ("A tiny thumbnail tells the class", 0.8, _LOOK),
+    "source": (
+        "The data set that a slice comes from tells its class",
+        0.5,
+        "No score on this mixture shows that tumours are recognised. Add every class from every source, or at least "
+        "test on a source that has all classes.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +86,8 @@ def _leaks(found: Examination) -> Iterator[Finding]:
     ):
         if not leaks:
             continue
-        size = len(found.manifest.split("test" if name == "test" else "val"))
+        part = "test" if name == "test" else "val"
+        size = len(found.manifest.split(part))
         turned = sum(leak.transform != orientation.NAMES[orientation.IDENTITY] for leak in leaks)
         exact = sum(leak.exact for leak in leaks)
         yield Finding(
@@ -73,12 +95,32 @@ def _leaks(found: Examination) -> Iterator[Finding]:
             "serious",
             len(leaks),
             f"The {name} set repeats what is trained on",
-            f"{len(leaks)} of {size} {name} slices have a copy in {other}: {exact} with the same pixels, "
-            f"{len(leaks) - exact} changed, {turned} of them mirrored or turned.",
+            f"{count(len(leaks))} of {plural(size, f'{name} slice')} {_have(len(leaks))} a copy in {other}: "
+            f"{count(exact)} with the same pixels, {count(len(leaks) - exact)} changed; {count(turned)} of them "
+            f"mirrored or turned. By class: {_by_class(found, leaks, part)}.",
             f"Do not believe a score on the {name} set as shipped. tumorlens train leaves these slices out of the "
-            "headline score and shows both; tumorlens split makes a split without such copies.",
+            "headline score and shows both; tumorlens audit --fix takes their copies out of training; tumorlens split "
+            "--folds divides everything anew.",
             tuple(_both(found, leaks)),
         )
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _look(number: int) -> str:
+    return "looks" if number == 1 else "look"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _by_class(found: Examination, leaks: tuple[Leak, ...], part: str) -> str:
+    """``glioma 12 of 50, no_tumor 0 of 60``."""
+    counts = per_class(found.manifest, leaks, part)
+    return ", ".join(f"{label} {item['leaked']} of {item[part]}" for label, item in counts.items())
 
 
 def _both(found: Examination, leaks: tuple[Leak, ...]) -> Iterator[str]:
@@ -95,33 +137,47 @@ def _broken(found: Examination) -> Iterator[Finding]:
             "serious",
             variants.crossing,
             "One person may lie on both sides of the split",
-            f"{variants.patients} patient ids ({variants.slices} slices) differ from another only by a trailing letter "
-            f"and form {variants.groups} groups; the data set's own folds or split divide {variants.crossing} of these "
-            f"groups, with {variants.crossing_slices} slices.",
+            f"{count(variants.patients)} patient ids ({plural(variants.slices, 'slice')}) differ from another only by "
+            f"a trailing letter and form {plural(variants.groups, 'group')}; the data set's own folds or split divide "
+            f"{count(variants.crossing)} of these groups, with {plural(variants.crossing_slices, 'slice')}.",
             "Ask the data set's authors, or be careful and join them: --set data.join_patient_variants=true.",
         )
-    ours = {row.id for row in found.manifest if row.split == "test"} & set(leaked(found.manifest))
     copied = {found.manifest.rows[leak.a].id for leak in found.leaks}
-    if ours - copied:
-        left = sorted(ours - copied)
+    group = dict(zip((row.id for row in found.manifest), found.manifest.groups, strict=True))
+    left = sorted(set(leaked(found.manifest)) - copied)
+    guessed = [name for name in left if group[name].startswith(PSEUDO)]
+    known = [name for name in left if not group[name].startswith(PSEUDO)]
+    divided = [name for name in found.broken if not name.startswith(PSEUDO)]
+    if known:
         yield Finding(
             "groups",
             "serious",
-            len(left),
+            len(known),
             "Patients lie on both sides of the split",
-            f"{len(left)} test slices are of a patient or group that is also trained on.",
-            "Split by patient: tumorlens split does.",
-            tuple(left[:_EXAMPLES]),
+            f"{plural(len(known), 'test slice')} {_are(len(known))} of a patient or group that is also trained on.",
+            "tumorlens train leaves these slices out of the headline score; tumorlens split --folds K makes folds.",
+            tuple(known[:_EXAMPLES]),
         )
-    elif found.broken and not variants.crossing:
+    elif divided and not variants.crossing and not copied:
         yield Finding(
             "groups",
             "serious",
-            len(found.broken),
+            len(divided),
             "Groups are divided by the data set's own folds or split",
-            f"{len(found.broken)} groups (patients, joined over copies) lie in more than one fold or part.",
+            f"{plural(len(divided), 'group')} (patients, joined over copies), each in more than one fold or part.",
             "Use folds that tumorlens makes: tumorlens split DATA --folds K.",
-            tuple(list(found.broken)[:_EXAMPLES]),
+            tuple(divided[:_EXAMPLES]),
+        )
+    if guessed:
+        yield Finding(
+            "neighbours",
+            "warning",
+            len(guessed),
+            "Neighbouring slices may lie on both sides of the split",
+            f"{plural(len(guessed), 'test slice')} without a patient {_look(len(guessed))} like a neighbour of one "
+            "that is trained on: perhaps one head.",
+            "tumorlens train leaves these slices out of the headline score. Better, find out the patients.",
+            tuple(guessed[:_EXAMPLES]),
         )
 
 
@@ -133,7 +189,7 @@ def _conflicts(found: Examination) -> Iterator[Finding]:
             "serious",
             len(found.conflicts),
             "The same picture has different labels",
-            f"{len(found.conflicts)} pictures, in {len(rows)} copies, are labelled with more than one class.",
+            f"{plural(len(found.conflicts), 'picture')}, in {count(len(rows))} copies, each with more than one class.",
             "At least one of the labels is wrong. tumorlens audit --fix leaves these pictures out.",
             tuple(found.manifest.rows[i].id for i in rows[:_EXAMPLES]),
         )
@@ -141,23 +197,34 @@ def _conflicts(found: Examination) -> Iterator[Finding]:
 
 def _shortcuts(found: Examination) -> Iterator[Finding]:
     for probe in found.probes or ():
-        if probe.finding:
-            yield Finding(
-                "shortcuts",
-                "serious"
-                if probe.balanced_accuracy is not None and _strong(probe.balanced_accuracy, probe.chance)
-                else "warning",
-                probe.n,
-                f"The {probe.name} tells the class",
-                probe.finding,
-                "A network can score well here without seeing a tumour. Compare its score with this one, and test on "
-                "data where the shortcut does not hold.",
+        if probe.finding and probe.name in _SHORTCUTS:
+            title, serious_from, advice = _SHORTCUTS[probe.name]
+            rows = found.manifest.rows
+            serious = _gone(probe) >= serious_from or (
+                probe.name == "source" and apart([row.label for row in rows], [row.source for row in rows])
             )
+            yield Finding("shortcuts", "serious" if serious else "warning", probe.n, title, probe.finding, advice)
+    telling = [probe for probe in found.probes or () if probe.finding and probe.name.startswith(SOURCE_FROM)]
+    if telling:
+        # By itself no fault, as long as the source does not tell the class; that has a finding of its own.
+        ways = [f"{probe.name.removeprefix(SOURCE_FROM)} {percent(probe.balanced_accuracy)}" for probe in telling]
+        yield Finding(
+            "sources",
+            "note",
+            telling[0].n,
+            "The data sets can be told apart",
+            f"The data set that a slice comes from can be guessed, in so many slices: {', '.join(ways)} (guessing: "
+            f"{percent(telling[0].chance)}). {OF_SOURCE}",
+            "Harmless as long as every class comes from every data set alike. Test on a data set that was not trained "
+            "on: tumorlens train A, then tumorlens evaluate RUN B.",
+        )
 
 
-def _strong(score: float, chance: float | None) -> bool:
-    """Half of the way from chance to perfection."""
-    return chance is not None and score >= chance + 0.5 * (1 - chance)
+def _gone(probe: Probe) -> float:
+    """Share of the way from guessing (0) to perfection (1); 0 where it was not scored."""
+    if probe.balanced_accuracy is None or probe.chance is None:
+        return 0.0
+    return (probe.balanced_accuracy - probe.chance) / (1 - probe.chance)
 
 
 def _copies(found: Examination) -> Iterator[Finding]:
@@ -172,8 +239,9 @@ def _copies(found: Examination) -> Iterator[Finding]:
         "warning",
         redundant,
         "Pictures are repeated",
-        f"{len(found.manifest)} slices show {len(found.manifest) - redundant} different pictures: {redundant} "
-        f"({share:.0%}) are copies of another one, {turned} of them mirrored or turned.",
+        f"{plural(len(found.manifest), 'slice')} show {plural(len(found.manifest) - redundant, 'different picture')}: "
+        f"{count(redundant)} ({percent(share)}) {_are(redundant)} only another version of one; {count(turned)} of them "
+        "mirrored or turned.",
         "Copies count once in every interval and never cross a split that tumorlens makes. For scores, prefer the "
         "number of different pictures. tumorlens audit --fix keeps one of each.",
         tuple(found.manifest.rows[i].id for inside in members[: _EXAMPLES // 2] for i in inside[:2]),
@@ -187,7 +255,7 @@ def _foreign(found: Examination) -> Iterator[Finding]:
             "warning",
             len(found.foreign),
             "Some pictures do not look like the others",
-            f"{len(found.foreign)} pictures may be no brain MRI, be blank, coloured or written upon.",
+            f"{plural(len(found.foreign), 'picture')} may be no brain MRI, be blank, coloured or written upon.",
             "Look at them. tumorlens audit --fix leaves them out.",
             tuple(found.manifest.rows[item.row].id for item in found.foreign[:_EXAMPLES]),
         )
@@ -200,7 +268,8 @@ def _suspicious(found: Examination) -> Iterator[Finding]:
             "note",
             len(found.suspicious),
             "Some labels look doubtful",
-            f"The label of {len(found.suspicious)} slices is not the one that similar slices of other patients have.",
+            f"The label of {plural(len(found.suspicious), 'slice')} is not the one that similar slices of other "
+            "patients have.",
             "Look at the first ones. A simple model makes mistakes too: nothing is left out for this reason.",
             tuple(found.manifest.rows[item.row].id for item in found.suspicious[:_EXAMPLES]),
         )
@@ -214,7 +283,7 @@ def _unreadable(found: Examination) -> Iterator[Finding]:
             "warning",
             len(skipped),
             "Some files could not be used",
-            f"{len(skipped)} inputs were left out; each is listed with its reason.",
+            f"{plural(len(skipped), 'input')} left out; each is listed with its reason.",
             "Mend them or delete them.",
             tuple(item.path for item in skipped[:_EXAMPLES]),
         )
@@ -230,8 +299,8 @@ def _unknown_patients(found: Examination) -> Iterator[Finding]:
         "note",
         len(unknown),
         "Patients are not known",
-        f"{len(unknown)} slices name no patient. Slices that look like neighbours were chained into {chained} "
-        "pseudo-patients, which keeps obvious neighbours together; two slices of one head from far apart, or in "
-        "different planes, cannot be recognised as one patient.",
+        f"{plural(len(unknown), 'slice')} without a patient. Those that look like neighbours were chained into "
+        f"{plural(chained, 'pseudo-patient')}, which keeps obvious neighbours together; two slices of one head from "
+        "far apart, or in different planes, cannot be recognised as one patient.",
         "Scores are optimistic and intervals too narrow; better, find out the patients and list them in a CSV.",
     )

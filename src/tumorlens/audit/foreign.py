@@ -19,6 +19,7 @@ from tumorlens.audit.appearance import NAMES, appearance
 from tumorlens.audit.facts import Facts
 from tumorlens.audit.look import Looks
 from tumorlens.data.manifest import Row
+from tumorlens.report.words import percent
 
 Kind = Literal["blank", "colour", "outlier", "text"]
 
@@ -116,7 +117,7 @@ def _distances(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _blank(looks: Looks, rows: Sequence[Row]) -> list[Foreign]:
     most = np.asarray(looks["histogram"], np.float32).max(axis=1).tolist()
     result = [
-        Foreign(i, "blank", share / _PLAIN, f"{share:.1%} of it is one shade of grey")
+        Foreign(i, "blank", share / _PLAIN, f"{percent(share)} of it is one shade of grey")
         for i, share in enumerate(most)
         if share >= _PLAIN
     ]
@@ -143,7 +144,7 @@ def _coloured(facts: Sequence[Facts | None]) -> list[Foreign]:
             continue
         score = max(item.coloured / _COLOURED, item.saturation / _SATURATED)
         if score > 1:
-            result.append(Foreign(i, "colour", score, f"{item.coloured:.0%} of it is coloured"))
+            result.append(Foreign(i, "colour", score, f"{percent(item.coloured)} of it is coloured"))
     return result
 
 

@@ -90,8 +90,8 @@ def variant_crossing(manifest: Manifest) -> VariantCrossing:
     return VariantCrossing(len(parts), len(base), sum(slices.values()), len(over), sum(slices[key] for key in over))
 
 
-def per_class(manifest: Manifest, found: Sequence[Leak]) -> dict[str, dict[str, int]]:
-    """For every class: test slices, and how many of them leak."""
-    tested = Counter(row.label for row in manifest if row.split == "test")
+def per_class(manifest: Manifest, found: Sequence[Leak], part: str = "test") -> dict[str, dict[str, int]]:
+    """For every class: the slices of a part (under its name), and how many of them leak."""
+    tested = Counter(row.label for row in manifest if row.split == part)
     leaking = Counter(manifest.rows[leak.a].label for leak in found)
-    return {label: {"test": tested[label], "leaked": leaking[label]} for label in sorted(tested)}
+    return {label: {part: tested[label], "leaked": leaking[label]} for label in sorted(tested)}

@@ -19,6 +19,7 @@ from tumorlens.audit.guessing import by_nearest, by_table, by_tree
 from tumorlens.audit.look import Looks
 from tumorlens.audit.scoring import Task, balanced, task
 from tumorlens.data.manifest import Row
+from tumorlens.report.words import percent
 
 MOST: Final = 4_000  # slices; more make the intervals narrower and the audit slower
 # Share of the way from chance to perfect that the lower end of the interval must have gone.
@@ -26,17 +27,29 @@ _CLEAR: Final = 0.1
 _THUMB: Final = 16
 
 _SAYS: Final = {
-    "header": "the file itself (size, format, JPEG settings; no pixel looked at) tells",
-    "border": "the outermost 4 % of the picture tells",
-    "histogram": "the grey values without their places tell",
-    "thumbnail": f"the most similar {_THUMB} × {_THUMB} thumbnail of another group tells",
+    "header": "The file itself (size, format, JPEG settings; no pixel looked at) tells",
+    "border": "The outermost 4 % of the picture tells",
+    "histogram": "The grey values without their places tell",
+    "thumbnail": f"The most similar {_THUMB} × {_THUMB} thumbnail of another group tells",
 }
 _MEANS: Final = {
-    "header": "a network can learn the file instead of the tumour",
-    "border": "a network can learn framing and background instead of the tumour",
-    "histogram": "a network can learn brightness instead of shape (the tumour is only a small part of the grey values)",
-    "thumbnail": "whole pictures of a class look alike (plane, scanner, framing) before any detail is seen",
+    "header": "A network sees its traces (scale, sharpness, compression) and can learn them instead of the tumour.",
+    "border": (
+        "A network can learn framing and background instead of the tumour. Where planes or parts of the body differ "
+        "between the classes, the border tells them too: then a shortcut is there without any fault of the files."
+    ),
+    "histogram": (
+        "A network can learn brightness instead of shape. The tumour is only a small part of the grey values; planes, "
+        "scanners and processing that differ between the classes are a larger one."
+    ),
+    "thumbnail": (
+        "Whole pictures of a class look alike (plane, part of the body, scanner, framing) before any detail is seen."
+    ),
 }
+SOURCE_FROM: Final = "source from "  # … header, border, histogram: names of the probes of the data set
+OF_SOURCE: Final = "The data sets differ in more than their patients, and a network can learn which one it looks at."
+# Facts of a file that follow what it shows: a busy picture compresses worse.
+_OF_CONTENT: Final = frozenset({"size", "density"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ class Probe:
         ci95: interval of the balanced accuracy over groups, or None.
         n: slices scored.
         groups: independent groups among them.
-        finding: what is wrong, in plain words, when the lower end is clearly above chance; else None.
+        finding: what is wrong and why, in whole sentences, when the lower end is clearly above chance; else None.
         unscored: why it could not be scored, else None.
     """
 
@@ -116,7 +129,7 @@ def thumbnails(pictures: np.ndarray, side: int = _THUMB) -> np.ndarray:
 
 
 def _probe(name: str, table: np.ndarray, given: Task | str, seed: int, *, of_source: bool = False) -> Probe:
-    full = f"source from {name}" if of_source else name
+    full = f"{SOURCE_FROM}{name}" if of_source else name
     if isinstance(given, str):
         return Probe(full, unscored=given)
     seen = table[given.rows]
@@ -125,13 +138,13 @@ def _probe(name: str, table: np.ndarray, given: Task | str, seed: int, *, of_sou
     if result.finding is None:
         return result
     what = "data set" if of_source else "class"
-    text = f"{_SAYS[name]} the {what} in {result.balanced_accuracy:.0%} of slices"
-    text += f" (each {what} counted alike; guessing: {given.chance:.0%})"
+    text = f"{_SAYS[name]} the {what} in {percent(result.balanced_accuracy)} of slices"
+    text += f" (each {what} counted alike; guessing: {percent(given.chance)})"
     if name == "header":
         column, score = _carrier(seen, given, seed)
-        text += f"; {column} alone tells it in {score:.0%}"
-    text += f": {'the data sets differ in more than their patients' if of_source else _MEANS[name]}"
-    return replace(result, finding=text)
+        text += f"; {files.COLUMNS[column]} alone tells it in {percent(score)}"
+        text += ", and that follows from what is shown as well" if column in _OF_CONTENT else ""
+    return replace(result, finding=f"{text}. {OF_SOURCE if of_source else _MEANS[name]}")
 
 
 def _scored(name: str, given: Task, guessed: np.ndarray, seed: int) -> Probe:
@@ -142,36 +155,64 @@ def _scored(name: str, given: Task, guessed: np.ndarray, seed: int) -> Probe:
 
 
 def _carrier(seen: np.ndarray, given: Task, seed: int) -> tuple[str, float]:
-    """The one fact that tells most, and how much it tells alone."""
+    """The column that tells most, and how much it tells alone."""
     scores = [
         balanced(given, by_tree(seen[:, [i]], given), seed)[0] if np.ptp(seen[:, i]) > 0 else 0.0
         for i in range(seen.shape[1])
     ]
     best = int(np.argmax(scores))
-    return list(files.COLUMNS.values())[best], scores[best]
+    return list(files.COLUMNS)[best], scores[best]
 
 
 def _class_of_source(labels: Sequence[str], sources: Sequence[str], groups: Sequence[str], seed: int) -> Probe:
     """How well the name of the data set tells the class."""
+    alone = apart(labels, sources)
+    known = _only(labels, sources)
+    if alone:
+        known += (
+            f"{_listed(alone)} {'shares' if len(alone) == 1 else 'share'} no data set with another class: a network "
+            "that recognises the data set (scanner, processing, file) is right there without knowing any tumour."
+        )
     given = task(labels, groups, seed=seed, most=MOST)
     if isinstance(given, str):
-        return Probe("source", unscored=given)
+        return Probe("source", unscored=given, finding=known or None)
     names = sorted(set(sources))
-    codes = np.array([names.index(sources[i]) for i in given.rows], np.float32)
-    result = _scored("source", given, by_tree(np.eye(len(names), dtype=np.float32)[codes.astype(int)], given), seed)
-    only = [
-        f"{label} comes only from {next(iter(found))}"
-        for label, found in sorted(_where(labels, sources).items())
-        if len(found) == 1 and label
-    ]
-    if result.finding is None and not only:
+    codes = np.array([names.index(sources[i]) for i in given.rows], np.int64)
+    result = _scored("source", given, by_tree(np.eye(len(names), dtype=np.float32)[codes], given), seed)
+    if result.finding is None and not known:
         return result
-    score, chance = result.balanced_accuracy, result.chance
-    text = f"the data set that a slice comes from tells its class in {score:.0%} of slices (guessing: {chance:.0%})"
-    if only:
-        text += f"; {', '.join(only)}"
-    text += ": a network that recognises the data set (scanner, processing, file) needs to know nothing of tumours"
-    return replace(result, finding=text)
+    text = (
+        f"The data set that a slice comes from tells its class in {percent(result.balanced_accuracy)} of slices (each "
+        f"class counted alike; guessing: {percent(given.chance)}). {known}"
+    )
+    return replace(result, finding=text.rstrip())
+
+
+def apart(labels: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Classes that share no source with any other class: the source alone tells them."""
+    where = {label: set(found) for label, found in sorted(_where(labels, sources).items()) if label}
+    return [
+        label
+        for label, own in where.items()
+        if len(where) > 1 and not any(own & others for other, others in where.items() if other != label)
+    ]
+
+
+def _only(labels: Sequence[str], sources: Sequence[str]) -> str:
+    """``glioma and pituitary come only from clinic; no_tumor comes only from web. ``, or nothing."""
+    of_source: dict[str, list[str]] = {}
+    for label, found in sorted(_where(labels, sources).items()):
+        if label and len(found) == 1:
+            of_source.setdefault(next(iter(found)), []).append(label)
+    parts = [
+        f"{_listed(names)} {'comes' if len(names) == 1 else 'come'} only from {source}"
+        for source, names in of_source.items()
+    ]
+    return f"{'; '.join(parts)}. " if parts else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def _where(labels: Sequence[str], sources: Sequence[str]) -> dict[str, Counter[str]]:

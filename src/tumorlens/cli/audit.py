@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(result.document, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(_text(result.document) + "\n")
-        if result.report:
-            sys.stdout.write(f"\nreport  {result.report}\n")
+        where = f"report  {result.report}" if result.report else "" if arguments.out else "pictures: add --out DIR"
+        sys.stdout.write(f"\n{where}\n" if where else "")
     return 1 if arguments.strict and result.verdict == "serious" else 0
 
 
@@ -71,26 +71,46 @@ def _fix(out: str, result: Audit) -> None:
 
 
 def _text(document: dict[str, Any]) -> str:
-    from tumorlens.report.words import AUDIT_VERDICTS
+    """The verdict, how much was looked at, every finding with an example, and what the probes scored."""
+    from tumorlens.report.words import AUDIT_VERDICTS, plural
 
-    lines = [AUDIT_VERDICTS[document["verdict"]]]
+    copies = sum(len(members) - 1 for members in document["clusters"])
+    seen = [
+        plural(document["n"], "slice"),
+        plural(document["n"] - copies, "different picture"),
+        plural(len(set(document["groups"].values())), "group"),
+    ]
+    left_out = f"; {plural(len(document['unreadable']), 'file')} left out" if document["unreadable"] else ""
+    lines = [AUDIT_VERDICTS[document["verdict"]], ", ".join(seen) + left_out]
     for item in document["findings"]:
         lines += ["", f"{_MARKS[item['severity']]} {item['title']}"]
         lines += textwrap.wrap(item["text"], 100, initial_indent="  ", subsequent_indent="  ")
+        lines += _examples(item)
         lines += textwrap.wrap(f"→ {item['advice']}", 100, initial_indent="  ", subsequent_indent="    ")
-    shortcuts = document["shortcuts"]
-    if shortcuts:
-        lines += [
-            "",
-            "What tells the class without the tumour (balanced accuracy, grouped cross-validation)",
-        ]
-        for name, probe in shortcuts.items():
-            if probe["balanced_accuracy"] is None:
-                lines.append(f"  {name:28} not scored: {probe['unscored']}")
-                continue
-            low, high = probe["ci95"]
-            lines.append(
-                f"  {name:28} {100 * probe['balanced_accuracy']:5.1f} %  ({100 * low:.1f} to {100 * high:.1f}), "
-                f"chance {100 * probe['chance']:.1f} %"
-            )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_shortcuts(document["shortcuts"] or {})])
+
+
+def _examples(item: dict[str, Any]) -> list[str]:
+    """The first two of what a finding is about; a pair where it is about pairs."""
+    from tumorlens.report.words import tail
+
+    shown = [tail(name, 90) for name in item["examples"][:2]]
+    return [f"  {lead} {name}" for lead, name in zip(("for example", "        and"), shown, strict=False)]
+
+
+def _shortcuts(shortcuts: dict[str, Any]) -> list[str]:
+    """A table of the probes; empty when there are none."""
+    if not shortcuts:
+        return []
+    lines = ["", "What tells the class without the tumour (balanced accuracy, grouped cross-validation)"]
+    for name, probe in shortcuts.items():
+        if probe["balanced_accuracy"] is None:
+            lines.append(f"  {name:22} not scored: {probe['unscored']}")
+            continue
+        low, high = probe["ci95"]
+        told = "clearly better than guessing" if probe["finding"] else "not clearly better than guessing"
+        lines.append(
+            f"  {name:22} {100 * probe['balanced_accuracy']:5.1f} %  ({100 * low:.1f} to {100 * high:.1f}), guessing "
+            f"{100 * probe['chance']:.1f} %: {told}"
+        )
+    return lines

@@ -62,18 +62,19 @@ def audit(
 
     Args:
         data: DATA, several to join, or a manifest. A split or folds that it brings are judged.
-        settings: columns, seed, whether variants of patient ids are joined.
+        settings: columns, test fold (then the other folds are its training), seed, whether variants of patient ids are
+            joined.
         out: folder for ``audit.json`` and ``audit.html``.
         reporter: told how it goes.
 
     Raises:
-        DataError: when there is nothing to audit.
+        DataError: when there is nothing to audit, or for a fold that does not exist.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
     manifest = held_out(labelled(read(data, settings=chosen.data, reporter=tell)), chosen.data)
     looks = looked(manifest, tell)
     found = probed(copies(looks, chosen, tell), looks, chosen, tell)
-    return Audit(found, looks, *write_audit(found, looks, data, out, tell))
+    return Audit(found, looks, *write_audit(found, looks, data, chosen, out, tell))
 
 
 def probed(found: Examination, looks: Standardised, settings: Settings, tell: Reporter) -> Examination:
@@ -86,6 +87,7 @@ def write_audit(
     found: Examination,
     looks: Standardised,
     data: Data,
+    settings: Settings,
     out: str | os.PathLike[str] | None,
     tell: Reporter,
     *,
@@ -99,7 +101,7 @@ def write_audit(
     if out is None:
         return made, None
     write_json(Path(out) / "audit.json", made)
-    return made, _page(data, made, looks, Path(out) / "audit.html", tell) if page else None
+    return made, _page(data, settings, made, looks, Path(out) / "audit.html", tell) if page else None
 
 
 def tell_audit(made: dict[str, Any], page: Path | None, tell: Reporter) -> None:
@@ -111,7 +113,9 @@ def tell_audit(made: dict[str, Any], page: Path | None, tell: Reporter) -> None:
     tell.note(f"audit: {AUDIT_VERDICTS[made['verdict']]} {f'See {page}' if page else 'See audit.json'}")
 
 
-def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter) -> Path | None:
+def _page(
+    data: Data, settings: Settings, made: dict[str, Any], looks: Standardised, path: Path, tell: Reporter
+) -> Path | None:
     """``audit.html``; None, with a warning, without the ``report`` extra."""
     number = {row.id: i for i, row in enumerate(looks.manifest)}
 
@@ -122,10 +126,26 @@ def _page(data: Data, made: dict[str, Any], looks: Standardised, path: Path, tel
     try:
         from tumorlens.report.audit_page import render_audit
 
-        return render_audit(made, pictures, path, data=[os.fspath(item) for item in named])
+        return render_audit(made, pictures, path, data=[os.fspath(item) for item in named], options=_options(settings))
     except MissingExtraError as error:
         tell.warn(f"no audit.html: {error.message}; {error.hint}")
         return None
+
+
+def _options(settings: Settings) -> list[str]:
+    """The command-line options that lead to what an audit heeds of these settings."""
+    usual, columns = Settings(), ("fold_column", "test_fold", "group_column")
+    options = []
+    for name in columns:
+        if value := getattr(settings.data, name):
+            options += [f"--{name.replace('_', '-')}", str(value)]
+    if settings.data.join_patient_variants:
+        options += ["--set", "data.join_patient_variants=true"]
+    if settings.data.min_mask_pixels != usual.data.min_mask_pixels:
+        options += ["--set", f"data.min_mask_pixels={settings.data.min_mask_pixels}"]
+    if settings.seed != usual.seed:
+        options += ["--seed", str(settings.seed)]
+    return options
 
 
 def looked(manifest: Manifest, reporter: Reporter) -> Standardised:

@@ -100,7 +100,7 @@ def train(
             versions=runs.versions(),
         )
         log = LogReporter(tell, folder / "log.txt")
-        document, page = write_audit(found, looks, data, folder, log, page=chosen.evaluate.report)
+        document, page = write_audit(found, looks, data, chosen, folder, log, page=chosen.evaluate.report)
         runs.begin(folder, chosen, divided, start)
         tell_audit(document, page, log)
         return _go_on(folder, chosen, ready, made, start, log)

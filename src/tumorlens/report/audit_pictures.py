@@ -33,6 +33,7 @@ _MOVES: Final = {
     "transpose": "mirrored at the falling diagonal",
     "transverse": "mirrored at the rising diagonal",
 }
+_PARTS: Final = {"train": "training", "val": "validation", "test": "test"}
 _KINDS: Final = {"blank": "blank", "colour": "coloured", "outlier": "unlike the rest", "text": "perhaps writing"}
 
 Item = TypeVar("Item")
@@ -95,11 +96,9 @@ def gallery(document: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery 
 
 def leaking(leaks: Mapping[str, Any], finding: Mapping[str, Any]) -> tuple[str, list[Mapping[str, Any]]]:
     """The part that a finding about leaks means, ``test`` or ``val``, and its pairs."""
-    tested = leaks["test_in_train_exact"] + leaks["test_in_train_near"]  # they come first in the list
-    of_test, of_validation = leaks["pairs"][:tested], leaks["pairs"][tested:]
-    if finding["examples"] and finding["examples"][0] in {pair["a"] for pair in of_test}:
-        return "test", of_test
-    return "val", of_validation
+    of = {part: [pair for pair in leaks["pairs"] if pair["a_split"] == part] for part in ("test", "val")}
+    part = "test" if finding["examples"] and finding["examples"][0] in {pair["a"] for pair in of["test"]} else "val"
+    return part, of[part]
 
 
 def spread(items: Iterable[Item], kind: Callable[[Item], object], most: int) -> list[Item]:
@@ -112,19 +111,32 @@ def spread(items: Iterable[Item], kind: Callable[[Item], object], most: int) -> 
 
 def _leaks(leaks: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery:
     part, pairs = leaking(leaks, finding)
-    what = {"test": "test slice", "val": "validation slice"}[part]
-    shown = spread(sorted(pairs, key=lambda pair: float(pair["similarity"])), _kind_of_copy, MOST_PAIRS)
+    what = f"{_PARTS[part]} slice"
+    palette = colours(sorted({pair[f"{side}_label"] for pair in pairs for side in "ab"}))
+    order = sorted(pairs, key=lambda pair: float(pair["similarity"]))
+    # One much-copied picture must not fill the page: the first pair of each copy goes before any second one.
+    once = {pair["b"]: pair for pair in reversed(order)}
+    order.sort(key=lambda pair: once[pair["b"]] is not pair)
+    shown = spread(order, lambda pair: (pair["a_label"], pair["transform"] == "identity"), MOST_PAIRS)
     return Gallery(
         "pairs",
         tuple(
             Together(
-                (Shot(pair["a"], what), Shot(pair["b"], "its copy")),
+                tuple(
+                    Shot(
+                        pair[side],
+                        name,
+                        strong=f"{title(pair[f'{side}_label'])}, {_PARTS[pair[f'{side}_split']]}",
+                        colour=palette[pair[f"{side}_label"]],
+                    )
+                    for side, name in (("a", what), ("b", "its copy"))
+                ),
                 f"{_move(pair['transform'])}, agreement {words.score(pair['similarity'])}",
             )
             for pair in shown
         ),
         f"Left the {what}, right its copy; above, what turns one into the other, and how well they then agree (1 is "
-        "perfect). Of every such way the least alike come first, so that you see the search at its weakest.",
+        "perfect). Of every class the least alike come first, so that you see the search at its weakest.",
         len(pairs) - len(shown),
     )
 

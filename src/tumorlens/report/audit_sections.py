@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ _UNITS: Final = {
     "conflicts": "picture",
     "foreign": "picture",
     "labels": "slice",
+    "neighbours": "slice",
     "unreadable": "file",
     "patients": "slice",
 }
@@ -46,9 +48,10 @@ def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str
         folder: where ``audit.json`` lies.
     """
     said = [_finding(document, item) for item in document["findings"]]
-    clean, unchecked = _checked(document)
+    clean, unchecked = findings.checked(document)
     return {
         "name": ", ".join(data),
+        "base": _base(document["groups"]),
         "research_only": words.RESEARCH_ONLY,
         "version": __version__,
         "verdict": document["verdict"],
@@ -62,8 +65,19 @@ def view(document: Mapping[str, Any], data: Sequence[str], options: Sequence[str
         "probes": _probes(document["shortcuts"]),
         "skipped": findings.skipped(document["unreadable"], MOST_NAMES),
         "groups": _groups(document),
-        "commands": _commands(data, options, folder),
+        "commands": _commands(data, options, folder, bool(document["leaks"]["test_n"])),
     }
+
+
+def _base(ids: Iterable[str]) -> str:
+    """The folder that all slices lie in, to be left out of their names; empty when there is none."""
+    names = sorted(ids)
+    if not names:
+        return ""
+    # What the first and the last share, all share; whole folders of it.
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False))
+    start = "".join(letter for letter, _ in same)
+    return start[: start.rfind("/") + 1]
 
 
 def _finding(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,18 +86,13 @@ def _finding(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, 
     return {
         **{key: item[key] for key in ("kind", "severity", "title", "advice")},
         "word": _SEVERITIES[item["severity"]],
-        "text": _sentence(item["text"]),
+        "text": item["text"],
         "number": number,
         "unit": unit,
         "gallery": pictures,
         # Files have a list of their own.
         "names": [] if pictures or item["kind"] == "unreadable" else list(item["examples"]),
     }
-
-
-def _sentence(text: str) -> str:
-    """Findings of probes are written to stand in the middle of a line."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, str]:
@@ -97,11 +106,22 @@ def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, 
         return shown, f"of {words.plural(document['n'], 'slice')}"
     if kind == "groups":
         return _counted(item, "group" if set(item["examples"]) <= set(document["broken_groups"]) else "slice")
-    if kind == "shortcuts":
-        for probe in (document["shortcuts"] or {}).values():
-            if probe["finding"] == item["text"] and probe["balanced_accuracy"] is not None:
-                return words.percent(probe["balanced_accuracy"]), f"where guessing gives {_percent(probe['chance'])}"
+    probe = _behind(document["shortcuts"] or {}, item)
+    if probe:
+        return words.percent(probe["balanced_accuracy"]), f"where guessing gives {_percent(probe['chance'])}"
     return _counted(item, _UNITS[kind]) if kind in _UNITS else (shown, "")
+
+
+def _behind(probes: Mapping[str, Mapping[str, Any]], item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The scored probe that a finding is about; of those that guess the data set the best."""
+    if item["kind"] == "shortcuts":
+        about = [probe for probe in probes.values() if probe["finding"] == item["text"]]
+    elif item["kind"] == "sources":
+        about = [probe for name, probe in probes.items() if name.startswith(_OF_SOURCE)]
+    else:
+        return None
+    scored = [probe for probe in about if probe["balanced_accuracy"] is not None]
+    return max(scored, key=lambda probe: float(probe["balanced_accuracy"]), default=None)
 
 
 def _counted(item: Mapping[str, Any], noun: str) -> tuple[str, str]:
@@ -137,27 +157,6 @@ def _share(part: int, whole: int, noun: str) -> str:
 
 def _percent(share: float | None) -> str:
     return words.percent(share)
-
-
-def _checked(document: Mapping[str, Any]) -> tuple[str, str]:
-    """What was looked for and not found, and what was not looked for, as sentences."""
-    leaks, probes = document["leaks"], (document["shortcuts"] or {}).values()
-    scored = [probe for probe in probes if probe["balanced_accuracy"] is not None]
-    checks: list[tuple[str, object]] = [
-        ("copies of one picture", document["clusters"]),
-        ("pictures with different labels", document["label_conflicts"]),
-        ("divided patients or groups", document["broken_groups"]),
-        ("clear shortcuts", [probe for probe in scored if probe["finding"]] if scored else None),
-        ("pictures that do not belong", document["foreign"]),
-        ("doubtful labels", document["suspicious_labels"]),
-        ("unusable files", document["unreadable"]),
-    ]
-    for part, name in (("val", "validation"), ("test", "test")):
-        found = leaks[f"{part}_in_train_exact"] + leaks[f"{part}_in_train_near"]
-        checks.insert(0, (f"{name} slices with a copy in training", found if leaks[f"{part}_n"] else None))
-    clean = [name for name, found in checks if found is not None and not found]
-    unchecked = [name for name, found in checks if found is None]
-    return words.sentence(clean, "none found"), words.sentence(unchecked, "not looked for, or not possible here")
 
 
 def _classes(leaks: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -206,10 +205,16 @@ def _groups(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _commands(data: Sequence[str], options: Sequence[str], folder: Path) -> list[tuple[str, str]]:
+def _commands(data: Sequence[str], options: Sequence[str], folder: Path, tested: bool) -> list[tuple[str, str]]:
     given = [*data, *options]
+    parts = "keeps its test set and divides the rest" if tested else "divides that"
     return [
         (shlex.join(["tumorlens", "audit", *given, "--out", str(folder)]), "makes this page and audit.json again"),
-        (shlex.join(["tumorlens", "audit", *given, "--fix", "cleaned.csv"]), "writes a list of what can be used"),
-        (shlex.join(["tumorlens", "split", *given, "--out", "split.csv"]), "divides it so that nothing leaks"),
+        (
+            shlex.join(["tumorlens", "audit", *given, "--fix", "cleaned.csv"]),
+            "lists what can be used: one of each picture, nothing contradictory or foreign; cleaned.excluded.csv says "
+            "what is left out and why",
+        ),
+        ("tumorlens split cleaned.csv --out split.csv", f"{parts} so that no group crosses"),
+        ("tumorlens train split.csv", "trains on it and scores it"),
     ]

@@ -102,11 +102,6 @@ def sentence(names: Sequence[str], verdict: str) -> str:
     return f"{text[0].upper()}{text[1:]}: {verdict}."
 
 
-def full_sentence(text: str) -> str:
-    """With a capital at its beginning and a stop at its end: findings may be written for the middle of a line."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
 def scored(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """The scores called ``name`` in ``metrics.json``, None when there are none or they are of no slice."""
     scores: Mapping[str, Any] | None = metrics.get(name)
