@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination, find_copies, look_closer
 from tumorlens.audit.facts import Facts, facts
 from tumorlens.audit.look import LookForm
+from tumorlens.audit.remembered import Remembered
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import InputError, MissingExtraError
@@ -23,9 +25,18 @@ from tumorlens.io import cache_dir
 from tumorlens.io.atomic import write_json
 from tumorlens.pipeline.dataset import Data, labelled, read
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.steps import Steps
 from tumorlens.preprocess.cache import Standardised, keep_all
 
-_STEPS = {"searching": "looking for copies", "comparing": "comparing pictures"}
+_STEPS = {
+    "indexing": "preparing the search",
+    "searching": "looking for copies",
+    "comparing": "comparing pictures",
+    "reading files": "reading what the files say",
+    "probing": "probing for shortcuts",
+    "doubting": "doubting labels",
+    "comparing all": "looking for foreign pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +83,9 @@ def audit(
     manifest = labelled(read(data, settings=chosen.data, reporter=tell))
     looks = looked(manifest, tell)
     found = copies(looks, chosen, tell)
-    with tell.progress("probing for shortcuts") as progress:
-        known = file_facts(found.manifest, progress)
-        found = look_closer(found, looks.images, known, seed=chosen.seed)
+    with Steps(tell, _STEPS) as step:
+        known = file_facts(found.manifest, partial(step, "reading files"))
+        found = look_closer(found, looks.images, known, seed=chosen.seed, progress=step)
     made = document(found)
     if out is None:
         return Audit(found, made, looks)
@@ -106,15 +117,16 @@ def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
 
 
 def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Examination:
-    """Copies, groups and leaks among slices that were looked at."""
-    with reporter.progress("looking for copies") as progress:
+    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache."""
+    with Remembered(cache_dir() / "images") as memory, Steps(reporter, _STEPS) as step:
         return find_copies(
             looks.manifest,
             looks.digests,
             looks.images,
             join_variants=settings.data.join_patient_variants,
             patients=not settings.data.group_column,
-            progress=lambda what, done, total: progress(done, total),
+            progress=step,
+            memory=memory,
         )
 
 
