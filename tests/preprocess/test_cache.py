@@ -250,3 +250,28 @@ def test_padding_is_left_out_and_not_decoded_again(tmp_path: Path, monkeypatch: 
         assert [item.code for item in ready.manifest.skipped] == ["blank", "blank"]
         assert len(ready.images) == 2
         monkeypatch.setattr("tumorlens.io.read_slice", None)
+
+
+def test_ctrl_c_keeps_every_picture_that_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tumorlens import io
+
+    manifest = pictures(tmp_path / "p", 300)
+    real, made = io.read_slice, []
+
+    def read_slice(path: str, frame: int | None = None) -> io.Slice:
+        if len(made) >= 270:  # in the second chunk
+            raise KeyboardInterrupt
+        found = real(path, frame)
+        made.append(path)
+        return found
+
+    monkeypatch.setattr("tumorlens.io.read_slice", read_slice)
+    with pytest.raises(KeyboardInterrupt):
+        standardise_all(manifest, RECIPE, tmp_path / "c")
+    first, made[:] = list(made), []
+    assert len(first) >= 270
+    monkeypatch.setattr("tumorlens.io.read_slice", lambda *arguments: made.append(arguments[0]) or real(*arguments))
+    ready = standardise_all(manifest, RECIPE, tmp_path / "c")
+    assert not set(made) & set(first) and len(made) + len(first) == 300
+    monkeypatch.undo()
+    assert (ready.images[:] == standardise_all(manifest, RECIPE, tmp_path / "other").images[:]).all()

@@ -7,11 +7,14 @@ of a set of brain slices, too little to tell a tumour.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from tumorlens.audit.look import Looks
+
+Progress = Callable[[int, int], None]
 
 _CHUNK: Final = 256  # pictures at once: 16 MB each
 _RINGS: Final = 7
@@ -33,11 +36,12 @@ NAMES: Final = (
 )
 
 
-def appearance(looks: Looks) -> np.ndarray:
+def appearance(looks: Looks, progress: Progress | None = None) -> np.ndarray:
     """The numbers of each picture: float32 (N, len(NAMES)).
 
     Args:
         looks: records (N,) of :data:`tumorlens.audit.look.LOOK`, in memory or memory-mapped.
+        progress: called with (pictures done, of how many).
     """
     result = np.empty((len(looks), len(NAMES)), np.float32)
     for start in range(0, len(looks), _CHUNK):
@@ -45,6 +49,8 @@ def appearance(looks: Looks) -> np.ndarray:
         result[start : start + _CHUNK] = _numbers(
             np.asarray(part["picture"], np.float32), np.asarray(part["histogram"], np.float32)
         )
+        if progress:
+            progress(start + len(part), len(looks))
     return result
 
 

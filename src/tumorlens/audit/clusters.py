@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
 
-from tumorlens.audit import orientation, verify
+from tumorlens.audit import orientation
+from tumorlens.audit.comparing import Comparing
 from tumorlens.audit.look import Looks, same_pixels
-from tumorlens.audit.search import Candidates, candidates
+from tumorlens.audit.remembered import Remembered
+from tumorlens.audit.search import Candidates, Search
 
 # Cosine of two keys below which nobody looks closer; copies of all kinds lie above (benchmarks/audit_planted.py).
 _LEAST: Final = 0.85
 _MOST: Final = 6
 _BATCH: Final = 64
+# Agreement of windows so far below that of copies that no other boxes are tried.
+_HOPELESS: Final = 0.6
 
 Progress = Callable[[str, int, int], None]
 
@@ -106,16 +107,19 @@ class Clusters:
         return [members for members in sets.values() if len(members) > 1]
 
 
-def find(looks: Looks, digests: Sequence[str], progress: Progress | None = None) -> Clusters:
+def find(
+    looks: Looks, digests: Sequence[str], progress: Progress | None = None, memory: Remembered | None = None
+) -> Clusters:
     """Clusters of copies among N pictures.
 
     Args:
         looks: records (N,).
         digests: SHA-256 of the files.
         progress: called with (what, done, total).
+        memory: of comparisons that were made before; new ones are added.
     """
-    union, pairs = Union(len(looks)), []
-    keys: tuple[Sequence[Hashable], ...] = (digests, same_pixels(looks))
+    union, pairs, same = Union(len(looks)), [], same_pixels(looks)
+    keys: tuple[Sequence[Hashable], ...] = (digests, same)
     for name in keys:
         seen: dict[Hashable, int] = {}
         for number, value in enumerate(name):
@@ -123,19 +127,19 @@ def find(looks: Looks, digests: Sequence[str], progress: Progress | None = None)
             if union.root(other) != union.root(number):
                 pairs.append(Copy(other, number, 1.0, orientation.IDENTITY, exact=True))
                 union.join(other, number, orientation.IDENTITY, 1.0)
-    # Many copies of one picture crowd the lists of their neighbours, so the search is repeated among the
-    # representatives until nothing is joined any more.
     apart: dict[tuple[int, int], float] = {}
+    hopeless: set[tuple[int, int]] = set()
     left = _representatives(union, len(looks))
-    while True:
-        found = candidates(
-            looks, least=_LEAST, most=_MOST, among=left, progress=partial(progress, "searching") if progress else None
-        )
-        pairs += _verified(looks, found, union, apart, progress)
-        fewer = _representatives(union, len(looks))
-        if len(fewer) == len(left):
-            break
-        left = fewer
+    search = Search(looks, left, least=_LEAST, most=_MOST, progress=progress)
+    asked = left
+    with Comparing(looks, same, memory or Remembered(None)) as comparing:
+        # Many copies of one picture crowd the lists of their neighbours, so those whose list held a picture that now
+        # stands in another's cluster are searched again, among the representatives, until nothing is joined any more.
+        while len(asked):
+            pairs += _verified(search.candidates(asked, progress), union, apart, hopeless, comparing, progress)
+            fewer = _representatives(union, len(looks))
+            asked = search.forget(np.setdiff1d(left, fewer, assume_unique=True))
+            left = fewer
     links = [union.link(number) for number in range(len(looks))]
     return Clusters(
         tuple(pairs),
@@ -151,38 +155,39 @@ def _representatives(union: Union, count: int) -> np.ndarray:
 
 
 def _verified(
-    looks: Looks,
     found: Candidates,
     union: Union,
     apart: dict[tuple[int, int], float],
+    hopeless: set[tuple[int, int]],
+    comparing: Comparing,
     progress: Progress | None,
 ) -> list[Copy]:
-    """The candidates that are copies, joined; those of a batch are compared at the same time, in threads.
+    """The candidates that are copies, joined; those of a batch are compared at the same time.
 
-    Pairs that turn out not to be copies are added to ``apart`` and not compared again.
+    Pairs that turn out not to be copies are added to ``apart`` and not compared again; the other way round, through
+    other boxes, only those that were not far from being copies or could not be brought onto each other.
     """
-
-    def compare(i: int) -> verify.Agreement:
-        first, second = int(found.first[i]), int(found.second[i])
-        return verify.compare(
-            looks[first], int(found.first_box[i]), looks[second], int(found.second_box[i]), int(found.orientation[i])
-        )
 
     def joined(i: int) -> bool:
         return union.root(int(found.first[i])) == union.root(int(found.second[i]))
 
+    def settled(i: int) -> bool:
+        first, second = int(found.first[i]), int(found.second[i])
+        return (first, second) in apart or (second, first) in hopeless
+
     pairs: list[Copy] = []
-    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(found), _BATCH):
-            batch = range(start, min(start + _BATCH, len(found)))
-            undecided = [i for i in batch if not joined(i) and (int(found.first[i]), int(found.second[i])) not in apart]
-            for i, agreement in zip(undecided, pool.map(compare, undecided), strict=True):
-                first, second, turn = int(found.first[i]), int(found.second[i]), int(found.orientation[i])
-                if not agreement.same:
-                    apart[first, second] = agreement.median
-                elif not joined(i):
-                    union.join(first, second, turn, agreement.worst)
-                    pairs.append(Copy(first, second, agreement.worst, turn, exact=False))
-            if progress:
-                progress("comparing", min(start + _BATCH, len(found)), len(found))
+    for start in range(0, len(found), _BATCH):
+        batch = range(start, min(start + _BATCH, len(found)))
+        undecided = [i for i in batch if not joined(i) and not settled(i)]
+        for i, agreement in zip(undecided, comparing.agreements(found, undecided), strict=True):
+            first, second, turn = int(found.first[i]), int(found.second[i]), int(found.orientation[i])
+            if not agreement.same:
+                apart[first, second] = agreement.median
+                if -1 < agreement.worst < _HOPELESS:
+                    hopeless.add((first, second))
+            elif not joined(i):
+                union.join(first, second, turn, agreement.worst)
+                pairs.append(Copy(first, second, agreement.worst, turn, exact=False))
+        if progress:
+            progress("comparing", min(start + _BATCH, len(found)), len(found))
     return pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tumorlens.audit import clusters as copies
 from tumorlens.audit.clusters import Clusters
@@ -15,6 +16,7 @@ from tumorlens.audit.labels import Conflict, Suspicion, conflicts, suspicious
 from tumorlens.audit.leaks import Leak, VariantCrossing, leaks, variant_crossing
 from tumorlens.audit.look import Looks, same_pixels
 from tumorlens.audit.probes import Probe, probes
+from tumorlens.audit.remembered import Remembered
 from tumorlens.audit.volumes import kept_apart
 from tumorlens.data.manifest import Manifest
 
@@ -70,6 +72,7 @@ def find_copies(
     patients: bool = True,
     chains: bool = True,
     progress: Progress | None = None,
+    memory: Remembered | None = None,
 ) -> Examination:
     """Copies, groups and leaks: what a split must know.
 
@@ -81,9 +84,10 @@ def find_copies(
         patients: False where the person has named another unit, which then may divide a patient.
         chains: whether look-alikes of unknown patients are chained into pseudo-patients.
         progress: called with (what, done, total).
+        memory: of comparisons that were made before; new ones are added.
     """
     same = tuple(same_pixels(looks))
-    found = kept_apart(copies.find(looks, digests, progress), manifest.rows, same)
+    found = kept_apart(copies.find(looks, digests, progress, memory), manifest.rows, same)
     alike = found.alike if chains else None
     names = group(manifest, found.root.tolist(), join_variants=join_variants, patients=patients, alike=alike)
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))
@@ -114,15 +118,25 @@ def judged(examination: Examination, divided: Manifest) -> Examination:
         leaks=tuple(leaks(divided, examination.clusters, examination.same, "test")),
         leaks_of_validation=tuple(leaks(divided, examination.clusters, examination.same, "val")),
         broken={name: len(inside - {""}) for name, inside in sorted(parts.items()) if len(inside - {""}) > 1},
+        variants=variant_crossing(divided),
     )
 
 
-def look_closer(examination: Examination, looks: Looks, facts: Sequence[Facts | None], *, seed: int = 0) -> Examination:
-    """What needs models: shortcuts, suspicious labels, pictures that do not belong."""
+def look_closer(
+    examination: Examination,
+    looks: Looks,
+    facts: Sequence[Facts | None],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Examination:
+    """What needs models: shortcuts, suspicious labels, pictures that do not belong.
+
+    ``progress`` is called with (what, done, total).
+    """
     manifest = examination.manifest
-    return replace(
-        examination,
-        probes=tuple(probes(looks, facts, manifest.rows, manifest.groups, seed=seed)),
-        suspicious=tuple(suspicious(looks, manifest.labels, manifest.groups, seed=seed)),
-        foreign=tuple(foreign(looks, facts, manifest.rows)),
-    )
+    tell = {what: partial(progress, what) if progress else None for what in ("probing", "doubting", "comparing all")}
+    found = probes(looks, facts, manifest.rows, manifest.groups, seed=seed, progress=tell["probing"])
+    doubted = suspicious(looks, manifest.labels, manifest.groups, seed=seed, progress=tell["doubting"])
+    strange = foreign(looks, facts, manifest.rows, progress=tell["comparing all"])
+    return replace(examination, probes=tuple(found), suspicious=tuple(doubted), foreign=tuple(strange))

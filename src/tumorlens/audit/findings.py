@@ -138,7 +138,7 @@ def _broken(found: Examination) -> Iterator[Finding]:
             variants.crossing,
             "One person may lie on both sides of the split",
             f"{count(variants.patients)} patient ids ({plural(variants.slices, 'slice')}) differ from another only by "
-            f"a trailing letter and form {plural(variants.groups, 'group')}; the data set's own folds or split divide "
+            f"a trailing letter and form {plural(variants.groups, 'group')}; the folds or the split divide "
             f"{count(variants.crossing)} of these groups, with {plural(variants.crossing_slices, 'slice')}.",
             "Ask the data set's authors, or be careful and join them: --set data.join_patient_variants=true.",
         )

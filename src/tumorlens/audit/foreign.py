@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from tumorlens.audit.appearance import NAMES, appearance
+from tumorlens.audit.appearance import NAMES, Progress, appearance
 from tumorlens.audit.facts import Facts
 from tumorlens.audit.look import Looks
 from tumorlens.data.manifest import Row
@@ -54,16 +54,19 @@ class Foreign:
     reason: str
 
 
-def foreign(looks: Looks, facts: Sequence[Facts | None], rows: Sequence[Row]) -> list[Foreign]:
+def foreign(
+    looks: Looks, facts: Sequence[Facts | None], rows: Sequence[Row], *, progress: Progress | None = None
+) -> list[Foreign]:
     """Every picture that may not belong, once, by the first kind that applies; by kind, strongest first.
 
     Args:
         looks: records (N,) of :data:`tumorlens.audit.look.LOOK`.
         facts: of each slice's file; None where unreadable.
         rows: of the manifest.
+        progress: called with (pictures done, of how many).
     """
     found: dict[int, Foreign] = {}
-    outliers = outlying(appearance(looks))
+    outliers = outlying(appearance(looks, progress))
     for item in (*_blank(looks, rows), *_coloured(facts), *outliers, *_written(looks)):
         found.setdefault(item.row, item)
     order = ("blank", "colour", "outlier", "text")

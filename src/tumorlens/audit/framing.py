@@ -6,6 +6,7 @@ compared through several boxes; a copy matches its original through at least one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -25,19 +26,30 @@ _SMALLEST = 16
 Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels; half open
 
 
-def trimmed(picture: np.ndarray, plain: int) -> Box:
-    """The box without rows and columns at the edge that vary by ``plain`` grey levels at most (padding, black air)."""
-    rows = np.flatnonzero(_range(picture, 1) > plain)
-    if not rows.size:
-        return 0, picture.shape[0], 0, picture.shape[1]
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(_range(picture[top:bottom], 0) > plain)
-    if not columns.size:  # one bright row in a plain picture: each of its columns is plain by itself
-        return 0, picture.shape[0], 0, picture.shape[1]
-    return top, bottom, int(columns[0]), int(columns[-1]) + 1
+def trimmed(picture: np.ndarray, levels: Sequence[int]) -> list[Box]:
+    """The boxes without rows and columns at the edge that vary by so many grey levels at most (padding, black air)."""
+    height, width = picture.shape
+    rows = _range(picture, 1)
+    columns: dict[tuple[int, int], np.ndarray] = {}  # the same few rows are left again and again
+    found: list[Box] = []
+    for plain in levels:
+        kept = np.flatnonzero(rows > plain)
+        if not kept.size:
+            found.append((0, height, 0, width))
+            continue
+        top, bottom = int(kept[0]), int(kept[-1]) + 1
+        if (top, bottom) not in columns:
+            columns[top, bottom] = _range(picture[top:bottom], 0)
+        kept = np.flatnonzero(columns[top, bottom] > plain)
+        if not kept.size:  # one bright row in a plain picture: each of its columns is plain by itself
+            found.append((0, height, 0, width))
+            continue
+        found.append((top, bottom, int(kept[0]), int(kept[-1]) + 1))
+    return found
 
 
 def _range(picture: np.ndarray, axis: int) -> np.ndarray:
+    """Largest minus smallest value along an axis, int16."""
     return np.asarray(picture.max(axis=axis).astype(np.int16) - picture.min(axis=axis))
 
 
@@ -53,12 +65,13 @@ def heads(picture: np.ndarray) -> list[Box]:
     for share in HEAD:
         mask = (scout > dark + share * (bright - dark)).astype(np.uint8)
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        count, _, pieces, _ = cv2.connectedComponentsWithStats(mask)
-        if count < 2:
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        if not outlines:
             found.append((0, height, 0, width))
             continue
-        areas = pieces[1:, cv2.CC_STAT_AREA]
-        kept = pieces[1:][areas >= 0.1 * areas.max()]
+        pieces = np.array([cv2.boundingRect(outline) for outline in outlines])
+        areas = np.array([cv2.contourArea(outline) for outline in outlines])
+        kept = pieces[areas >= 0.1 * areas.max()]
         left, top = kept[:, 0].min(), kept[:, 1].min()
         right, bottom = (kept[:, 0] + kept[:, 2]).max(), (kept[:, 1] + kept[:, 3]).max()
         found.append((round(top * down), round(bottom * down), round(left * across), round(right * across)))
@@ -71,10 +84,10 @@ def boxes(picture: np.ndarray) -> list[Box]:
     Boxes that are nearly equal are listed once. The first two are those that a copy is looked up with.
     """
     height, width = picture.shape
-    whole = trimmed(picture, PLAIN[0])
+    whole, *otherwise = trimmed(picture, PLAIN)
     top, bottom, left, right = whole
     inner = [(a + top, b + top, c + left, d + left) for a, b, c, d in heads(picture[top:bottom, left:right])]
-    wanted = [whole, inner[0], *(trimmed(picture, plain) for plain in PLAIN[1:]), *inner[1:]]
+    wanted = [whole, inner[0], *otherwise, *inner[1:]]
     for inset in INSETS:
         down, across = round(inset * height), round(inset * width)
         wanted += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +12,19 @@ from tumorlens.io.guard import extra
 
 _TREES: Final = 40
 
+Progress = Callable[[int, int], None]
 
-def by_table(seen: np.ndarray, given: Task, seed: int) -> np.ndarray:
+
+def by_table(seen: np.ndarray, given: Task, seed: int, progress: Progress | None = None) -> np.ndarray:
     """Class of each row from a table float32 (M, F): a forest and a linear model together.
 
     The forest finds thresholds (one image size per class), the linear model small shifts spread over many columns.
+
+    Args:
+        seen: the table.
+        given: what is to be guessed from it.
+        seed: of the forest.
+        progress: called with (folds done, of how many).
 
     Returns:
         int64 (M,), each row guessed by models that saw no row of its fold.
@@ -28,19 +37,23 @@ def by_table(seen: np.ndarray, given: Task, seed: int) -> np.ndarray:
 
     seen = varying(seen)
     found = np.zeros(len(seen), np.int64)
-    for train, test in _folds(given):
+    folds = _folds(given)
+    for done, (train, test) in enumerate(folds, start=1):
         forest = ExtraTreesClassifier(
             _TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=1
         ).fit(seen[train], given.codes[train])
         shares = 2 * forest.predict_proba(seen[test]) + _linear(seen[train], given.codes[train], seen[test])
         found[test] = forest.classes_[shares.argmax(axis=1)]
+        if progress:
+            progress(done, len(folds))
     return found
 
 
-def probabilities(seen: np.ndarray, given: Task, seed: int) -> np.ndarray:
+def probabilities(seen: np.ndarray, given: Task, seed: int, progress: Progress | None = None) -> np.ndarray:
     """Out-of-fold probability of each class, float64 (M, classes), from a table float32 (M, F).
 
     Logistic regression and a forest averaged: the first is calibrated, the second sees what is not linear.
+    ``progress`` is called with (folds done, of how many).
 
     Raises:
         MissingExtraError: without scikit-learn.
@@ -52,12 +65,15 @@ def probabilities(seen: np.ndarray, given: Task, seed: int) -> np.ndarray:
     seen = varying(seen)
     seen = (seen - seen.mean(axis=0)) / (seen.std(axis=0) + 1e-6)
     found = np.zeros((len(seen), len(given.classes)))
-    for train, test in _folds(given):
+    folds = _folds(given)
+    for done, (train, test) in enumerate(folds, start=1):
         forest: Any = ExtraTreesClassifier(2 * _TREES, min_samples_leaf=3, random_state=seed, n_jobs=1)
         line: Any = LogisticRegression(C=0.1, max_iter=100)
         for model in (forest, line):
             model.fit(seen[train], given.codes[train])
             found[np.ix_(test, model.classes_)] += model.predict_proba(seen[test]) / 2
+        if progress:
+            progress(done, len(folds))
     return found
 
 

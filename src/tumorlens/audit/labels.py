@@ -6,7 +6,7 @@ JAIR 2021): out-of-fold probabilities of a cheap model, and for each class the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ _MARGIN: Final = 0.6
 # Share of the way from chance to perfect below which the model's opinion is worth nothing.
 _WORTH: Final = 0.25
 _THUMB: Final = 16
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,13 @@ def conflicts(clusters: Sequence[Sequence[int]], labels: Sequence[str]) -> list[
 
 
 def suspicious(
-    looks: Looks, labels: Sequence[str], groups: Sequence[str], *, seed: int = 0, most: int | None = 10_000
+    looks: Looks,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+    most: int | None = 10_000,
+    progress: Progress | None = None,
 ) -> list[Suspicion]:
     """Labels that look wrong, most suspicious first; none where the cheap model cannot tell the classes.
 
@@ -76,12 +84,12 @@ def suspicious(
         groups: what must not cross a fold, of each slice.
         seed: of folds.
         most: at most so many slices are judged.
+        progress: called with (done, of how much).
     """
     given = task(labels, groups, seed=seed, most=most)
     if isinstance(given, str):
         return []
-    chosen = looks[given.rows]
-    likely = probabilities(_features(chosen), given, seed)
+    likely = probabilities(_features(looks, given.rows), given, seed, progress)
     score, _ = balanced(given, likely.argmax(axis=1), seed)
     if score < given.chance + _WORTH * (1 - given.chance):
         return []
@@ -106,11 +114,12 @@ def _confident(likely: np.ndarray, given: Task) -> tuple[np.ndarray, np.ndarray]
     return suggested, margin
 
 
-def _features(looks: Looks) -> np.ndarray:
-    """Grey values, coarse shape and thumbnail: float32 (N, some)."""
+def _features(looks: Looks, rows: np.ndarray) -> np.ndarray:
+    """Grey values, coarse shape and thumbnail of the rows int64 (M,): float32 (M, some)."""
     from sklearn.decomposition import PCA
 
-    small = thumbnails(np.asarray(looks["picture"]), _THUMB)
+    pictures = looks["picture"]
+    small = np.concatenate([thumbnails(pictures[rows[i : i + 1024]], _THUMB) for i in range(0, len(rows), 1024)])
     parts = PCA(min(24, *small.shape), svd_solver="covariance_eigh").fit_transform(small)
-    histogram = np.sqrt(np.asarray(looks["histogram"], np.float32))
-    return np.hstack([histogram, np.asarray(looks["keys"][:, 0], np.float32), parts]).astype(np.float32)
+    histogram = np.sqrt(np.asarray(looks["histogram"][rows], np.float32))
+    return np.hstack([histogram, np.asarray(looks["keys"][rows, 0], np.float32), parts]).astype(np.float32)

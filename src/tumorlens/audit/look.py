@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -21,7 +22,7 @@ BINS: Final = 64  # of the histogram
 BORDER: Final = 32  # values along a side of the picture
 
 # Raise whenever a record of the same picture would differ.
-VERSION: Final = 3
+VERSION: Final = 4
 
 LOOK: Final = np.dtype(
     [
@@ -31,8 +32,7 @@ LOOK: Final = np.dtype(
         ("count", "u1"),  # how many boxes
         ("boxes", "f4", (MOST_BOXES, 4)),  # top, bottom, left, right as shares of the first box
         ("keys", "f2", (MOST_BOXES, KEY)),  # unit vectors: low cosine terms of the locally normalised box
-        ("raw", "f4", 4),  # smallest, largest, mean and standard deviation of the values as they are in the file
-        ("levels", "u2"),  # how many different 8-bit grey values
+        ("raw", "f4", 2),  # smallest and largest of the values as they are in the file
         ("histogram", "f2", BINS),  # shares of the 8-bit grey values
         # Top, bottom, left, right, each the outermost 4 % of the whole picture: values along it, mean, deviation.
         ("border", "f2", (4, BORDER + 2)),
@@ -66,17 +66,17 @@ def look(pixels: np.ndarray) -> np.ndarray:
     Returns:
         A :data:`LOOK` scalar array of shape ().
     """
-    pixels = _finite(pixels)
-    grey = to_grey(pixels)
+    pixels, low, high = _finite(pixels)
+    grey = to_grey(pixels, low, high)
     record = np.zeros((), LOOK)
     total = hashlib.sha256(repr(grey.shape).encode())
-    total.update(grey.tobytes())
+    total.update(grey.data)
     record["pixels"] = total.digest()
     record["shape"] = np.minimum(grey.shape, 65535)
-    record["raw"] = pixels.min(), pixels.max(), pixels.mean(), pixels.std()
-    counts = np.bincount(grey.ravel(), minlength=256)
-    record["levels"] = np.count_nonzero(counts)
-    record["histogram"] = counts.reshape(BINS, -1).sum(axis=1) / grey.size
+    record["raw"] = low, high
+    some = np.ascontiguousarray(grey[:: 1 + grey.shape[0] // 512])  # every second row of a large picture says as much
+    counts = cv2.calcHist([some], [0], None, [256], [0, 256])
+    record["histogram"] = counts.reshape(BINS, -1).sum(axis=1) / some.size
     record["border"] = border(grey)
     small = _limited(grey)
     found = boxes(small)
@@ -85,10 +85,14 @@ def look(pixels: np.ndarray) -> np.ndarray:
     record["marks"] = min(len(marks(small)), 255)
     record["count"] = len(found)
     height, width = bottom - top, right - left
-    for i, box in enumerate(found):
-        a, b, c, d = box
+    coarse = _halved(small) if min(small.shape) >= 4 * _KEY_SIDE else small
+    scale = coarse.shape[0] / small.shape[0], coarse.shape[1] / small.shape[1]
+    parts = []
+    for i, (a, b, c, d) in enumerate(found):
         record["boxes"][i] = (a - top) / height, (b - top) / height, (c - left) / width, (d - left) / width
-        record["keys"][i] = key(small[a:b, c:d])
+        rows, columns = (slice(round(x * by), round(y * by)) for x, y, by in ((a, b, scale[0]), (c, d, scale[1])))
+        parts.append(coarse[rows, columns])
+    record["keys"][: len(found)] = keys(parts)
     return record
 
 
@@ -98,22 +102,33 @@ def border(grey: np.ndarray) -> np.ndarray:
     strips = (grey[: deep[0]], grey[-deep[0] :], grey[:, : deep[1]].T, grey[:, -deep[1] :].T)
     found = np.empty((4, BORDER + 2), np.float32)
     for row, strip in zip(found, strips, strict=True):
-        line = cv2.resize(np.ascontiguousarray(strip), (BORDER, 1), interpolation=cv2.INTER_AREA)
-        row[:BORDER], row[BORDER], row[BORDER + 1] = line[0], strip.mean(), strip.std()
+        strip = np.ascontiguousarray(strip)
+        line = cv2.resize(strip, (BORDER, 1), interpolation=cv2.INTER_AREA)
+        mean, deviation = cv2.meanStdDev(strip)
+        row[:BORDER], row[BORDER], row[BORDER + 1] = line[0], mean[0, 0], deviation[0, 0]
     return found / np.float32(255)
 
 
-def _finite(pixels: np.ndarray) -> np.ndarray:
-    """float32 (H, W) without NaN, infinities and values beyond a thousand million."""
-    pixels = np.asarray(pixels, np.float32)
-    if cv2.checkRange(pixels, True, -_WILD, _WILD)[0]:
-        return pixels
-    return np.asarray(np.clip(np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0), -_WILD, _WILD))
-
-
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) from finite float32: 8-bit values as they are, others from the 0.1 to the 99.9 percentile."""
+def _finite(pixels: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """float32 (H, W) without NaN, infinities and values beyond a thousand million; its smallest and largest value."""
+    pixels = np.ascontiguousarray(pixels, np.float32)
     low, high, _, _ = cv2.minMaxLoc(pixels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = bool(np.isfinite(pixels.sum())) and low >= -_WILD and high <= _WILD
+    if not finite:
+        pixels = np.clip(np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0), -_WILD, _WILD)
+        low, high, _, _ = cv2.minMaxLoc(pixels)
+    return pixels, low, high
+
+
+def to_grey(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    """uint8 (H, W) from finite float32: 8-bit values as they are, others from the 0.1 to the 99.9 percentile.
+
+    Args:
+        pixels: the values.
+        low: the smallest of them.
+        high: the largest.
+    """
     if low >= 0 and high <= 255 and high > 1:
         return np.asarray(cv2.convertScaleAbs(pixels))  # rounds
     low, high = (float(v) for v in np.percentile(pixels, (0.1, 99.9)))
@@ -124,22 +139,34 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 def _limited(grey: np.ndarray, longest: int = 384) -> np.ndarray:
     """Halved until no side is longer than ``longest``: more detail costs time and decides nothing."""
     while max(grey.shape) > longest and min(grey.shape) >= 32:
-        grey = np.asarray(cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA))
+        grey = _halved(grey)
     return grey
 
 
-def key(picture: np.ndarray) -> np.ndarray:
-    """What a picture uint8 (H, W) looks like from afar: float32 (KEY,), length 1.
+def _halved(grey: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA))
+
+
+def keys(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """What pictures uint8 (H, W) look like from afar: float32 (len(pictures), KEY), each of length 1.
 
     Local mean and contrast are taken out first, so brightness, contrast, gamma and CLAHE hardly matter; a square of
     low cosine terms then turns and mirrors by changing signs and places only.
     """
-    small = cv2.resize(picture, (_KEY_SIDE, _KEY_SIDE), interpolation=cv2.INTER_AREA)
-    flat = np.clip(flattened(small, 3.0, floor=5.0)[0], -2.5, 2.5)
-    terms = cv2.dct(flat)[:TERMS, :TERMS].copy()
-    terms[0, 0] = 0
-    length = float(np.linalg.norm(terms))
-    return np.asarray(terms.ravel() / max(length, 1e-9), np.float32)
+    side = (_KEY_SIDE, _KEY_SIDE)
+    small = np.array([cv2.resize(picture, side, interpolation=cv2.INTER_AREA) for picture in pictures], np.float32)
+    # As `flattened` does it, but for all of them at once: blurring and the transform are products of matrices.
+    rest = small - _BLUR @ small @ _BLUR.T
+    contrast = np.sqrt(np.maximum(_BLUR @ (rest * rest) @ _BLUR.T, 0))
+    terms = _COSINES @ np.clip(rest / (contrast + np.float32(5.0)), -2.5, 2.5) @ _COSINES.T
+    terms = terms.reshape(len(small), KEY)
+    terms[:, 0] = 0
+    return np.asarray(terms / np.maximum(np.linalg.norm(terms, axis=1, keepdims=True), 1e-9))
+
+
+_EACH: Final = np.eye(_KEY_SIDE, dtype=np.float32)
+_BLUR: Final = np.asarray(cv2.sepFilter2D(_EACH, -1, np.ones(1), cv2.getGaussianKernel(25, 3.0)))
+_COSINES: Final = np.asarray(cv2.dct(_EACH, flags=cv2.DCT_ROWS).T[:TERMS])
 
 
 def flattened(picture: np.ndarray, sigma: float, *, floor: float) -> tuple[np.ndarray, np.ndarray]:

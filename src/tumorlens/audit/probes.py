@@ -7,8 +7,9 @@ the easiest way (Geirhos et al., "Shortcut learning in deep neural networks", Na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from tumorlens.audit import facts as files
 from tumorlens.audit.facts import Facts
 from tumorlens.audit.guessing import by_nearest, by_table, by_tree
 from tumorlens.audit.look import Looks
-from tumorlens.audit.scoring import Task, balanced, task
+from tumorlens.audit.scoring import FOLDS, Task, balanced, task
 from tumorlens.data.manifest import Row
 from tumorlens.report.words import percent
 
@@ -25,6 +26,8 @@ MOST: Final = 4_000  # slices; more make the intervals narrower and the audit sl
 # Share of the way from chance to perfect that the lower end of the interval must have gone.
 _CLEAR: Final = 0.1
 _THUMB: Final = 16
+
+Progress = Callable[[int, int], None]
 
 _SAYS: Final = {
     "header": "The file itself (size, format, JPEG settings; no pixel looked at) tells",
@@ -79,7 +82,13 @@ class Probe:
 
 
 def probes(
-    looks: Looks, facts: Sequence[Facts | None], rows: Sequence[Row], groups: Sequence[str], *, seed: int = 0
+    looks: Looks,
+    facts: Sequence[Facts | None],
+    rows: Sequence[Row],
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Probe]:
     """Every probe of the class, and of the data set where there are several.
 
@@ -89,30 +98,43 @@ def probes(
         rows: of the manifest.
         groups: what must not cross a fold, of each row.
         seed: of folds, trees and intervals.
+        progress: called with (done, of how much).
     """
-    tables = _tables(looks, facts)
-    labels = [row.label for row in rows]
-    result = [_probe(name, tables[name], task(labels, groups, seed=seed, most=MOST), seed) for name in tables]
-    sources = [row.source for row in rows]
-    if len(set(sources)) > 1:
-        result.append(_class_of_source(labels, sources, groups, seed))
-        given = task(sources, groups, seed=seed, most=MOST)
-        names = ("header", "border", "histogram")
-        result += [_probe(name, tables[name], given, seed, of_source=True) for name in names]
+    labels, sources = [row.label for row in rows], [row.source for row in rows]
+    several = len(set(sources)) > 1
+    total = FOLDS * (7 if several else 4)
+    result: list[Probe] = []
+
+    def ask(names: Sequence[str], given: Task | str, *, of_source: bool = False) -> None:
+        tables = {} if isinstance(given, str) else _tables(looks, facts, given.rows, names)
+        before = FOLDS * len(result)
+        for number, name in enumerate(names):
+            tell = partial(_tell, progress, before + FOLDS * number, total) if progress else None
+            result.append(_probe(name, tables.get(name), given, seed, of_source=of_source, progress=tell))
+
+    ask(("header", "border", "histogram", "thumbnail"), task(labels, groups, seed=seed, most=MOST))
+    if several:
+        ask(("header", "border", "histogram"), task(sources, groups, seed=seed, most=MOST), of_source=True)
+        result.insert(4, _class_of_source(labels, sources, groups, seed))
     return result
 
 
-def _tables(looks: Looks, facts: Sequence[Facts | None]) -> dict[str, np.ndarray]:
-    """What each probe sees: float32 (N, some)."""
-    count = len(looks)
-    # Square roots make distances between histograms meaningful (Hellinger).
-    histogram = np.sqrt(np.asarray(looks["histogram"], np.float32))
-    return {
-        "header": files.table(facts, np.asarray(looks["shape"])),
-        "border": np.asarray(looks["border"], np.float32).reshape(count, -1),
-        "histogram": histogram,
-        "thumbnail": thumbnails(np.asarray(looks["picture"])),
+def _tell(progress: Progress, before: int, total: int, done: int, folds: int) -> None:
+    progress(before + round(FOLDS * done / folds), total)
+
+
+def _tables(
+    looks: Looks, facts: Sequence[Facts | None], rows: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """What each probe sees of the rows int64 (M,): float32 (M, some). A large set is never whole in memory."""
+    made: dict[str, Callable[[], np.ndarray]] = {
+        "header": lambda: files.table([facts[i] for i in rows.tolist()], np.asarray(looks["shape"][rows])),
+        "border": lambda: np.asarray(looks["border"][rows], np.float32).reshape(len(rows), -1),
+        # Square roots make distances between histograms meaningful (Hellinger).
+        "histogram": lambda: np.sqrt(np.asarray(looks["histogram"][rows], np.float32)),
+        "thumbnail": lambda: thumbnails(looks["picture"][rows]),
     }
+    return {name: made[name]() for name in names}
 
 
 def thumbnails(pictures: np.ndarray, side: int = _THUMB) -> np.ndarray:
@@ -128,12 +150,19 @@ def thumbnails(pictures: np.ndarray, side: int = _THUMB) -> np.ndarray:
     return np.asarray(small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-6))
 
 
-def _probe(name: str, table: np.ndarray, given: Task | str, seed: int, *, of_source: bool = False) -> Probe:
+def _probe(
+    name: str,
+    seen: np.ndarray | None,
+    given: Task | str,
+    seed: int,
+    *,
+    of_source: bool = False,
+    progress: Progress | None = None,
+) -> Probe:
     full = f"{SOURCE_FROM}{name}" if of_source else name
-    if isinstance(given, str):
-        return Probe(full, unscored=given)
-    seen = table[given.rows]
-    guessed = by_nearest(seen, given) if name == "thumbnail" else by_table(seen, given, seed)
+    if isinstance(given, str) or seen is None:
+        return Probe(full, unscored=str(given))
+    guessed = by_nearest(seen, given) if name == "thumbnail" else by_table(seen, given, seed, progress)
     result = _scored(full, given, guessed, seed)
     if result.finding is None:
         return result

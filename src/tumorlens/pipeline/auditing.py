@@ -6,16 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tumorlens import config
+from tumorlens.audit import clusters
+from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination, find_copies, look_closer
 from tumorlens.audit.facts import Facts, facts
 from tumorlens.audit.look import LookForm
+from tumorlens.audit.remembered import Remembered
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import InputError, MissingExtraError
@@ -23,10 +27,19 @@ from tumorlens.io import cache_dir
 from tumorlens.io.atomic import write_json
 from tumorlens.pipeline.dataset import Data, held_out, labelled, read
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.steps import Steps
 from tumorlens.preprocess.cache import Standardised, keep_all
 from tumorlens.report.words import AUDIT_VERDICTS
 
-_STEPS = {"searching": "looking for copies", "comparing": "comparing pictures"}
+_STEPS = {
+    "indexing": "preparing the search",
+    "searching": "looking for copies",
+    "comparing": "comparing pictures",
+    "reading files": "reading what the files say",
+    "probing": "probing for shortcuts",
+    "doubting": "doubting labels",
+    "comparing all": "looking for foreign pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,9 @@ def audit(
 
 def probed(found: Examination, looks: Standardised, settings: Settings, tell: Reporter) -> Examination:
     """The same with what needs models: shortcuts, doubtful labels, foreign pictures."""
-    with tell.progress("probing for shortcuts") as progress:
-        return look_closer(found, looks.images, file_facts(found.manifest, progress), seed=settings.seed)
+    with Steps(tell, _STEPS) as step:
+        known = file_facts(found.manifest, partial(step, "reading files"))
+        return look_closer(found, looks.images, known, seed=settings.seed, progress=step)
 
 
 def write_audit(
@@ -155,8 +169,11 @@ def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
 
 
 def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chains: bool = True) -> Examination:
-    """Copies, groups and leaks among slices that were looked at; ``chains``: also pseudo-patients."""
-    with reporter.progress("looking for copies") as progress:
+    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache.
+
+    ``chains``: whether look-alikes of unknown patients become pseudo-patients.
+    """
+    with Remembered(cache_dir() / "images") as memory, Steps(reporter, _STEPS) as step:
         return find_copies(
             looks.manifest,
             looks.digests,
@@ -164,8 +181,15 @@ def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chain
             join_variants=settings.data.join_patient_variants,
             patients=not settings.data.group_column,
             chains=chains,
-            progress=lambda what, done, total: progress(done, total),
+            progress=step,
+            memory=memory,
         )
+
+
+def same_pictures(looks: Standardised, reporter: Reporter) -> Clusters:
+    """Clusters of copies among slices that were looked at, through the same memory."""
+    with Remembered(cache_dir() / "images") as memory, Steps(reporter, _STEPS) as step:
+        return clusters.find(looks.images, looks.digests, step, memory)
 
 
 def file_facts(manifest: Manifest, progress: Any = None) -> Sequence[Facts | None]:

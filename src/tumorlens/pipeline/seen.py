@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tumorlens.audit import clusters
 from tumorlens.data.manifest import Manifest, Row, patient_key
 from tumorlens.data.tables import read_table
-from tumorlens.pipeline.auditing import looked
+from tumorlens.pipeline.auditing import looked, same_pictures
 from tumorlens.pipeline.reporter import Reporter
 
 
@@ -41,8 +40,7 @@ def seen(where: Path, manifest: Manifest, reporter: Reporter) -> set[str]:
             f"{lost} of the {len(rows)} images that the model was trained on cannot be read now: copies of them are "
             "not found, only their patients"
         )
-    with reporter.progress("comparing with the training data") as progress:
-        found = clusters.find(looks.images, looks.digests, lambda _, done, total: progress(done, total))
+    found = same_pictures(looks, reporter)
     pictures = dict(zip((row.id for row in looks.manifest), found.root.tolist(), strict=True))
     trained = {pictures[name] for name in rows if name in pictures}
     known = {name for row in rows.values() for name in _names(row)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -15,11 +15,13 @@ from tumorlens import io
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.errors import EnvironmentFailure, InputError
 from tumorlens.preprocess.form import Form, Picture
+from tumorlens.preprocess.interrupted import finished
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
 from tumorlens.preprocess.store import BLANK, Damaged, Decoded, Slots, Store, discard, stamp_of
 
 _CHUNK = 256
+_TICK = 32  # files between two steps of the progress bar
 # How often a file is read that changes while it is read (a copy in progress) before it is given up.
 _READS = 3
 Progress = Callable[[int, int], None]
@@ -105,29 +107,46 @@ def _make(
     slots: Slots,
     progress: Progress | None,
 ) -> dict[str, Skipped]:
-    """Decode the missing files, make their records and append them to the cache, chunk by chunk."""
+    """Decode the missing files, make their records and append them to the cache, chunk by chunk.
+
+    What has been made when a person presses Ctrl-C is kept before the program ends.
+    """
     failed: dict[str, Skipped] = {}
     done = len(by_path) - len(missing)
+    chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
+    begun: list[Future[Decoded]] = []  # and not in the cache yet
+
+    def keep(ready: list[Decoded]) -> None:
+        new_digests, new_slots = store.append(ready)
+        digests.update(new_digests)
+        slots.update(new_slots)
+
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
 
-        def read(chunk: Sequence[str]) -> Iterator[Decoded]:
-            return pool.map(lambda path: _read(path, by_path[path], form), chunk)
+        def begin(number: int) -> None:
+            if number < len(chunks):
+                begun.extend(pool.submit(_read, path, by_path[path], form) for path in chunks[number])
 
-        chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
-        # The next chunk is decoded while this one is written: a disk's wait costs no processor time.
-        coming = read(chunks[0]) if chunks else iter(())
-        for number, chunk in enumerate(chunks):
-            ready = list(coming)
-            if number + 1 < len(chunks):
-                coming = read(chunks[number + 1])
-            new_digests, new_slots = store.append(ready)
-            digests.update(new_digests)
-            slots.update(new_slots)
-            for item in ready:
-                failed.update(item.problems)
-            done += len(chunk)
-            if progress:
-                progress(done, len(by_path))
+        try:
+            begin(0)
+            for number, chunk in enumerate(chunks):
+                ready = []
+                for future in tuple(begun):
+                    ready.append(future.result())
+                    if progress and len(ready) % _TICK == 0:
+                        progress(done + len(ready), len(by_path))
+                # The next chunk is decoded while this one is written: a disk's wait costs no processor time.
+                begin(number + 1)
+                keep(ready)
+                del begun[: len(chunk)]
+                for item in ready:
+                    failed.update(item.problems)
+                done += len(chunk)
+                if progress:
+                    progress(done, len(by_path))
+        except KeyboardInterrupt:
+            keep(finished(begun))
+            raise
     return failed
 
 
