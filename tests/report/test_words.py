@@ -70,11 +70,9 @@ def test_the_headline_names_size_unit_and_interval(unit: str) -> None:
     assert words.unit_note(scores) != words.unit_note(scores | {"unit": "?"}) or unit == "slice"
 
 
-def test_copies_are_called_identical_until_near_ones_are_searched_for() -> None:
-    scores = {"n": 9, "groups": 4, "unit": "duplicate cluster"}
-    assert "nearly" not in words.unit_note(scores)
-    assert "near-duplicate" not in words.unit_note(scores)
-    assert "nearly identical" in words.unit_note(scores, near=True)
+def test_copies_and_look_alikes_are_said_to_count_once() -> None:
+    note = words.unit_note({"n": 9, "groups": 4, "unit": "duplicate cluster"})
+    assert "copies of an image, look-alikes kept together" in note
 
 
 @pytest.mark.parametrize("unit", ["patient", "duplicate cluster", "slice"])

@@ -25,13 +25,12 @@ def view(run: RunFolder) -> dict[str, Any]:
     """Everything that the template names, apart from charts and images."""
     metrics = run.metrics
     test, drawn = metrics["test"], words.synthetic(metrics)
-    near = run.audit.get("near_duplicates") is not None
     return {
         "name": metrics.get("name") or run.path.name,
         "created": words.moment(metrics.get("created")),
         "research_only": words.RESEARCH_ONLY,
         "headline": words.headline(test, drawn=drawn),
-        "unit_note": words.unit_note(test, near=near),
+        "unit_note": words.unit_note(test),
         "tiles": _tiles(metrics, drawn=drawn),
         "drawn": drawn,
         "leak": findings.leak(metrics, run.audit),

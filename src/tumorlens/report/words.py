@@ -126,24 +126,18 @@ def sample(scores: Mapping[str, Any], *, drawn: bool = False) -> str:
     return f"{slices} in {plural(scores['groups'], unit)}"
 
 
-def unit_note(scores: Mapping[str, Any], *, near: bool = False) -> str:
-    """What the intervals take as independent.
-
-    Args:
-        scores: one set of scores.
-        near: whether near copies were searched for and joined, too.
-    """
+def unit_note(scores: Mapping[str, Any]) -> str:
+    """What the intervals of a set of scores take as independent."""
     unit = scores.get("unit", "slice")
     if unit == "patient":
         return f"Intervals are bootstrapped over patients{_BOUND}: slices of one patient are not independent."
     if unit == "group":
         return f"Intervals are bootstrapped over groups of patients{_BOUND}: slices of one group are not independent."
     if unit == "duplicate cluster":
-        copies = "copies of an image, slices that look like neighbours," if near else "identical images"
         return (
-            f"Intervals are bootstrapped over clusters{_BOUND}: {copies} and slices of one known patient or group "
-            "count once. Not every patient is known, so slices of one patient may count as independent and the "
-            "intervals may be too narrow."
+            f"Intervals are bootstrapped over clusters{_BOUND}: copies of an image, look-alikes kept together, "
+            "and slices of one known patient or group count once. Not every patient is known, so slices of one patient "
+            "may count as independent and the intervals may be too narrow."
         )
     return (
         f"Intervals are bootstrapped over single slices{_BOUND}. Patients are not known, so slices of one patient "
