@@ -65,6 +65,7 @@ class Remembered:
 
     def __exit__(self, *_: object) -> None:
         self.keep()
+        self.keep()  # what a damaged file refused goes into the one that has taken its place
         self._close()
 
     def known(self, pairs: Iterable[bytes]) -> dict[bytes, Agreement]:
@@ -106,7 +107,7 @@ class Remembered:
                 self._table.execute("PRAGMA journal_mode=WAL")
                 self._table.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last comparisons, no more
                 self._table.execute(_SCHEMA)
-                self._table.execute("SELECT * FROM compared LIMIT 1").fetchone()
+                self._table.execute("SELECT pair, median, worst FROM compared LIMIT 1").fetchone()
                 if self._path.stat().st_size > _LARGEST:
                     self._table.execute("DELETE FROM compared")
                     self._table.execute("VACUUM")
