@@ -11,7 +11,6 @@ from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination
 from tumorlens.audit.findings import Finding, findings
-from tumorlens.audit.grouping import PSEUDO
 from tumorlens.audit.leaks import Leak, VariantCrossing
 from tumorlens.audit.probes import Probe
 from tumorlens.data.manifest import Manifest, Row
@@ -91,14 +90,23 @@ def test_a_pair_says_where_either_lies_and_what_it_is_called() -> None:
     assert "By class: x 1 of 1." in made["findings"][0]["text"]
 
 
-@pytest.mark.parametrize(
-    ("group", "kind", "severity"),
-    [("s/7", "groups", "serious"), (f"{PSEUDO} a.png", "neighbours", "warning")],
-)
-def test_a_guessed_patient_is_not_called_one(group: str, kind: str, severity: str) -> None:
-    rows = [Row(f"{part}.png", label="x", patient="7", group=group, split=part) for part in ("train", "test")]
-    found = examination(rows, broken={group: 2})
-    assert [(item.kind, item.severity) for item in findings(found)] == [(kind, severity)]
+def test_a_patient_on_both_sides_is_serious() -> None:
+    rows = [Row(f"{part}.png", label="x", patient="7", group="s/7", split=part) for part in ("train", "test")]
+    [found] = findings(examination(rows, broken={"s/7": 2}))
+    assert (found.kind, found.severity) == ("groups", "serious")
+
+
+def test_look_alikes_across_the_split_are_a_warning_and_no_leak() -> None:
+    rows = [Row(f"{i}.png", label="x", split=part) for i, part in enumerate(("train", "test", "test", "test", "val"))]
+    alike = {(0, 1): 0.8, (1, 4): 0.9, (2, 3): 0.99, (3, 4): 0.6}
+    bare = examination(rows)
+    found = [
+        item
+        for item in findings(replace(bare, clusters=replace(bare.clusters, alike=alike)))
+        if item.kind != "patients"
+    ]
+    assert [(item.kind, item.severity, item.count) for item in found] == [("neighbours", "warning", 1)]
+    assert found[0].examples == ("1.png", "4.png")
 
 
 def test_folds_that_divide_patients_are_serious() -> None:

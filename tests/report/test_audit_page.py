@@ -207,6 +207,13 @@ def test_names_are_shown_without_the_folder_they_share(tmp_path: Path) -> None:
     assert "Examples train/a.png" in page.text
 
 
+def test_a_look_alike_stands_beside_what_it_resembles() -> None:
+    found = gallery({}, {"kind": "neighbours", "count": 5, "examples": ["a", "b", "c", "d"]})
+    assert found is not None
+    assert [[shot.id for shot in together.shots] for together in found.sets] == [["a", "b"], ["c", "d"]]
+    assert found.more == 3
+
+
 def test_the_largest_clusters_come_first(page: Page) -> None:
     copies = re.findall(r"<article.*?</article>", page.source, re.DOTALL)[6]
     times = [int(n) for n in re.findall(r"seen (\d+) times", copies)]

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from tumorlens.audit import orientation
 from tumorlens.audit.examine import Examination
 from tumorlens.audit.grouping import PSEUDO
-from tumorlens.audit.leaks import Leak, per_class
+from tumorlens.audit.leaks import Leak, look_alikes, per_class
 from tumorlens.audit.probes import OF_SOURCE, SOURCE_FROM, Probe, apart
 from tumorlens.data.split import leaked
 from tumorlens.report.words import count, percent, plural
@@ -143,10 +143,7 @@ def _broken(found: Examination) -> Iterator[Finding]:
             "Ask the data set's authors, or be careful and join them: --set data.join_patient_variants=true.",
         )
     copied = {found.manifest.rows[leak.a].id for leak in found.leaks}
-    group = dict(zip((row.id for row in found.manifest), found.manifest.groups, strict=True))
-    left = sorted(set(leaked(found.manifest)) - copied)
-    guessed = [name for name in left if group[name].startswith(PSEUDO)]
-    known = [name for name in left if not group[name].startswith(PSEUDO)]
+    known = sorted(set(leaked(found.manifest)) - copied)
     divided = [name for name in found.broken if not name.startswith(PSEUDO)]
     if known:
         yield Finding(
@@ -168,16 +165,18 @@ def _broken(found: Examination) -> Iterator[Finding]:
             "Use folds that tumorlens makes: tumorlens split DATA --folds K.",
             tuple(divided[:_EXAMPLES]),
         )
-    if guessed:
+    alike = look_alikes(found.manifest, found.clusters)
+    if alike:
         yield Finding(
             "neighbours",
             "warning",
-            len(guessed),
+            len(alike),
             "Neighbouring slices may lie on both sides of the split",
-            f"{plural(len(guessed), 'test slice')} without a patient {_look(len(guessed))} like a neighbour of one "
+            f"{plural(len(alike), 'test slice')} without a patient {_look(len(alike))} like a neighbour of one "
             "that is trained on: perhaps one head.",
-            "tumorlens train leaves these slices out of the headline score. Better, find out the patients.",
-            tuple(guessed[:_EXAMPLES]),
+            "A likeness is no proof, so these slices stay in the score, which may be too high. Find out the patients, "
+            "or use folds that tumorlens makes: tumorlens split DATA --folds K.",
+            tuple(found.manifest.rows[i].id for pair in alike[: _EXAMPLES // 2] for i in pair),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tumorlens.audit import orientation
 from tumorlens.audit.clusters import Clusters
-from tumorlens.audit.grouping import variants
+from tumorlens.audit.grouping import NEIGHBOURS, variants
 from tumorlens.data.manifest import Manifest
 from tumorlens.data.split import SPLITS
 
@@ -53,6 +53,25 @@ def leaks(manifest: Manifest, clusters: Clusters, same: Sequence[object], part: 
         similarity = 1.0 if exact else float(min(clusters.agreement[i], clusters.agreement[j]))
         found.append(Leak(i, j, similarity, orientation.NAMES[orientation.IDENTITY if exact else turn], exact))
     return found
+
+
+def look_alikes(manifest: Manifest, clusters: Clusters) -> list[tuple[int, int]]:
+    """Test slices that look like a neighbour of a slice the model sees before, both of unknown patients.
+
+    They may show one head. That is a likeness and no proof, so they are no leaks; slices with a copy there are.
+
+    Returns:
+        (test slice, the one there that it resembles most), in the order of the rows.
+    """
+    seen = SPLITS[: SPLITS.index("test")]
+    rows, best = manifest.rows, dict[int, tuple[float, int]]()
+    for (first, second), agreement in clusters.alike.items():
+        for a, b in ((first, second), (second, first)):
+            apart = rows[a].split == "test" and rows[b].split in seen and not rows[a].patient and not rows[b].patient
+            if apart and agreement >= NEIGHBOURS:
+                best[a] = max(best.get(a, (agreement, b)), (agreement, b))
+    copied = {int(clusters.root[i]) for i, row in enumerate(rows) if row.split in seen}
+    return [(a, b) for a, (_, b) in sorted(best.items()) if int(clusters.root[a]) not in copied]
 
 
 def crossing(groups: Sequence[str], parts: Sequence[str]) -> list[str]:

@@ -85,6 +85,7 @@ def gallery(document: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery 
     """The pictures of a finding of ``audit.json``; None for one that pictures do not explain."""
     drawn = {
         "leaks": lambda: _leaks(document["leaks"], finding),
+        "neighbours": lambda: _neighbours(finding),
         "copies": lambda: _copies(document["clusters"]),
         "conflicts": lambda: _conflicts(document["label_conflicts"]),
         "foreign": lambda: _foreign(document["foreign"] or ()),
@@ -138,6 +139,20 @@ def _leaks(leaks: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery:
         f"Left the {what}, right its copy; above, what turns one into the other, and how well they then agree (1 is "
         "perfect). Of every class the least alike come first, so that you see the search at its weakest.",
         len(pairs) - len(shown),
+    )
+
+
+def _neighbours(finding: Mapping[str, Any]) -> Gallery:
+    names = list(finding["examples"])
+    pairs = list(zip(names[::2], names[1::2], strict=False))
+    return Gallery(
+        "pairs",
+        tuple(
+            Together((Shot(a, "test slice", strong="test"), Shot(b, "what it resembles", strong="trained on")))
+            for a, b in pairs
+        ),
+        "Left a test slice, right the one that it resembles most among those that are trained on.",
+        int(finding["count"]) - len(pairs),
     )
 
 
