@@ -46,6 +46,8 @@ def test_a_likeness_is_no_evidence_across_parts_or_folds_of_the_data() -> None:
     ):
         names = group(manifest([""] * 4, **columns), [0, 1, 2, 3], alike=likeness)
         assert (names[0] == names[1], names[2] == names[3]) == chained, columns
+        across = group(manifest([""] * 4, **columns), [0, 1, 2, 3], alike=likeness, across=True)
+        assert (across[0] == across[1], across[2] == across[3]) == (True, True)
 
 
 def test_patients_in_more_than_one_group_are_counted() -> None:

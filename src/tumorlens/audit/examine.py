@@ -37,6 +37,8 @@ class Examination:
         broken: groups that the data's own split or folds divide → in how many parts they lie.
         variants: patient ids that differ by a trailing letter, against the data's own folds or split.
         conflicts: clusters whose copies carry different labels.
+        together: the group of every row with look-alikes chained across the data's own parts and folds, too: what a
+            probe must not both learn from and be asked about.
         suspicious: labels that the pictures speak against, most suspicious first; None: not looked for.
         foreign: pictures that do not belong; None: not looked for.
         probes: what can be told without looking at the tumour; None: not looked for.
@@ -51,6 +53,7 @@ class Examination:
     broken: dict[str, int]
     variants: VariantCrossing
     conflicts: tuple[Conflict, ...]
+    together: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] | None = None
     foreign: tuple[Foreign, ...] | None = None
     probes: tuple[Probe, ...] | None = None
@@ -88,8 +91,15 @@ def find_copies(
     """
     same = tuple(same_pixels(looks))
     found = kept_apart(copies.find(looks, digests, progress, memory), manifest.rows, same)
-    alike = found.alike if chains else None
-    names = group(manifest, found.root.tolist(), join_variants=join_variants, patients=patients, alike=alike)
+    grouped_by = partial(
+        group,
+        manifest,
+        found.root.tolist(),
+        join_variants=join_variants,
+        patients=patients,
+        alike=found.alike if chains else None,
+    )
+    names = grouped_by()
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))
     return judged(
         Examination(
@@ -102,6 +112,7 @@ def find_copies(
             broken={},
             variants=variant_crossing(manifest),
             conflicts=tuple(conflicts(found.members(), manifest.labels)),
+            together=tuple(grouped_by(across=True)),
         ),
         grouped,
     )
@@ -136,7 +147,8 @@ def look_closer(
     """
     manifest = examination.manifest
     tell = {what: partial(progress, what) if progress else None for what in ("probing", "doubting", "comparing all")}
-    found = probes(looks, facts, manifest.rows, manifest.groups, seed=seed, progress=tell["probing"])
-    doubted = suspicious(looks, manifest.labels, manifest.groups, seed=seed, progress=tell["doubting"])
+    groups = examination.together or manifest.groups
+    found = probes(looks, facts, manifest.rows, groups, seed=seed, progress=tell["probing"])
+    doubted = suspicious(looks, manifest.labels, groups, seed=seed, progress=tell["doubting"])
     strange = foreign(looks, facts, manifest.rows, progress=tell["comparing all"])
     return replace(examination, probes=tuple(found), suspicious=tuple(doubted), foreign=tuple(strange))

@@ -55,6 +55,7 @@ def group(
     join_variants: bool = False,
     patients: bool = True,
     alike: dict[tuple[int, int], float] | None = None,
+    across: bool = False,
 ) -> list[str]:
     """The group of every row.
 
@@ -66,6 +67,7 @@ def group(
         alike: pairs of rows with their agreement; rows without a patient or group that are alike enough are chained
             into pseudo-patients. A likeness is no evidence of a leak, so a chain stays inside one of the data's own
             folds and away from its validation and test sets. None: no chains.
+        across: let chains run over those borders, too: what a probe's cross-validation must keep together.
 
     Returns:
         Names, equal within a group: that of the first patient in it where there is one, else of its first slice.
@@ -90,7 +92,7 @@ def group(
                 sets.join(i, first.setdefault((row.source, base[row.patient]), i))
     for (a, b), agreement in (alike or {}).items():
         same_part = (rows[a].fold, rows[a].split) == (rows[b].fold, rows[b].split) and rows[a].split in ("", "train")
-        if agreement >= NEIGHBOURS and same_part and not known[a] and not known[b]:
+        if agreement >= NEIGHBOURS and (across or same_part) and not known[a] and not known[b]:
             sets.join(a, b)
     members: dict[Hashable, list[int]] = defaultdict(list)
     for i in range(len(rows)):
