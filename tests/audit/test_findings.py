@@ -10,7 +10,7 @@ import pytest
 from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination
-from tumorlens.audit.findings import Finding, findings
+from tumorlens.audit.findings import _UNKNOWN, Finding, findings
 from tumorlens.audit.leaks import Leak, VariantCrossing
 from tumorlens.audit.probes import Probe
 from tumorlens.data.manifest import Manifest, Row
@@ -113,3 +113,11 @@ def test_folds_that_divide_patients_are_serious() -> None:
     rows = [Row(f"{fold}.png", label="x", patient="7", group="s/7", fold=fold) for fold in "12"]
     [found] = findings(examination(rows, broken={"s/7": 2}))
     assert (found.kind, found.severity, found.examples) == ("groups", "serious", ("s/7",))
+
+
+def test_unknown_patients_are_named_as_what_a_probe_may_have_seen() -> None:
+    rows = [Row(f"{i}.png", label=label, patient="" if i else "p") for i, label in enumerate("xyzz")]
+    [found] = [
+        item for item in findings(examination(rows, probes=(scored("header", 0.9),))) if item.kind == "shortcuts"
+    ]
+    assert found.text == f"It tells the class. {_UNKNOWN}"

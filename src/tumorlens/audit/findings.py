@@ -17,6 +17,7 @@ from tumorlens.report.words import count, percent, plural
 Severity = Literal["serious", "warning", "note"]
 _EXAMPLES: Final = 20
 _LOOK: Final = "See whether planes, scanners or framing differ between classes, and compare your score with this one."
+_UNKNOWN: Final = "Not every patient is known, and slices of one patient on both sides of a fold can do this alone."
 # Probe → title, share of the way from guessing to perfection from which it is serious, advice. What is told without a
 # pixel is a fault of the data set. Pixels may tell a class for honest reasons, as planes do, so much more is asked.
 _SHORTCUTS: Final = {
@@ -202,7 +203,8 @@ def _shortcuts(found: Examination) -> Iterator[Finding]:
             serious = _gone(probe) >= serious_from or (
                 probe.name == "source" and apart([row.label for row in rows], [row.source for row in rows])
             )
-            yield Finding("shortcuts", "serious" if serious else "warning", probe.n, title, probe.finding, advice)
+            text = probe.finding if all(row.patient for row in rows) else f"{probe.finding} {_UNKNOWN}"
+            yield Finding("shortcuts", "serious" if serious else "warning", probe.n, title, text, advice)
     telling = [probe for probe in found.probes or () if probe.finding and probe.name.startswith(SOURCE_FROM)]
     if telling:
         # By itself no fault, as long as the source does not tell the class; that has a finding of its own.

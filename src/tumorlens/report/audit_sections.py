@@ -115,7 +115,7 @@ def _number(document: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, 
 def _behind(probes: Mapping[str, Mapping[str, Any]], item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The scored probe that a finding is about; of those that guess the data set the best."""
     if item["kind"] == "shortcuts":
-        about = [probe for probe in probes.values() if probe["finding"] == item["text"]]
+        about = [probe for probe in probes.values() if probe["finding"] and item["text"].startswith(probe["finding"])]
     elif item["kind"] == "sources":
         about = [probe for name, probe in probes.items() if name.startswith(_OF_SOURCE)]
     else:
