@@ -78,3 +78,11 @@ def test_the_summary_without_patients_or_validation(builders) -> None:
     assert "Patient-level" not in text
     assert "As shipped (leaky)" in text
     assert "Patients are not known" in " ".join(text.split())
+
+
+def test_a_clear_shortcut_is_a_limit_and_a_vague_one_is_not(builders) -> None:
+    best = {"probe": "header", "balanced_accuracy": 0.59, "ci95": [0.56, 0.62], "chance": 0.33, "n": 90}
+    for clear in (True, False):
+        metrics = builders["metrics"](builders["table"](), shortcut={**best, "clear": clear})
+        assert ("the header of the same data names the class" in model_card(metrics, "")) == clear
+        assert "by the header alone; guessing: 33.0 %" in summary_text(metrics)

@@ -180,7 +180,9 @@ def _shortcut(folder: Path) -> dict[str, Any] | None:
     if not scored:
         return None
     best = max(scored, key=lambda name: scored[name]["balanced_accuracy"])
-    return {"probe": best, **{key: scored[best][key] for key in ("balanced_accuracy", "ci95", "chance", "n")}}
+    found = scored[best]
+    numbers = {key: found[key] for key in ("balanced_accuracy", "ci95", "chance", "n")}
+    return {"probe": best, **numbers, "clear": bool(found["finding"])}
 
 
 def _training(settings: Settings, model: Any, progress: Progress, device: str) -> dict[str, Any]:

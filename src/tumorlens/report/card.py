@@ -206,7 +206,8 @@ def _limits(metrics: Mapping[str, Any]) -> str:
         limits.insert(
             0, "It learned from and was tested on drawn images only: its scores say nothing about real scans."
         )
-    if best := metrics.get("shortcut"):
+    best = metrics.get("shortcut")
+    if best and best["clear"]:
         limits.append(
             f"Without seeing a tumour, the {best['probe']} of the same data names the class with a balanced accuracy "
             f"of {percent(best['balanced_accuracy'])} (guessing: {percent(best['chance'])}): part of the score may "

@@ -41,7 +41,7 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
         )
         last.append(("Cross-validation", percent(folds["accuracy"]), note))
     if best := metrics.get("shortcut"):
-        note = f"balanced accuracy of the {best['probe']} alone, guessing gives {percent(best['chance'])}"
+        note = f"{_interval(best['ci95'])}, balanced, by the {best['probe']} alone; guessing: {percent(best['chance'])}"
         last.append(("Best shortcut", percent(best["balanced_accuracy"]), note))
     return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
 
