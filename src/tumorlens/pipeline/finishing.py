@@ -33,6 +33,7 @@ from tumorlens.pipeline.scoring import scores, table_of
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.report.card import model_card
+from tumorlens.report.findings import class_probes
 from tumorlens.training import export
 from tumorlens.training.state import Progress
 
@@ -174,9 +175,7 @@ def _metrics(
 def _shortcut(folder: Path) -> dict[str, Any] | None:
     """The probe of the run's audit that names the class best without seeing a tumour; None where none was scored."""
     path = folder / "audit.json"
-    probes = (json.loads(path.read_text(encoding="utf-8")).get("shortcuts") or {}) if path.is_file() else {}
-    # Probes of the source guess the data set, not the class.
-    scored = {name: found for name, found in probes.items() if found["balanced_accuracy"] and " from " not in name}
+    scored = class_probes(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     if not scored:
         return None
     best = max(scored, key=lambda name: scored[name]["balanced_accuracy"])

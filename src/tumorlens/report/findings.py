@@ -107,13 +107,18 @@ def checked(document: Mapping[str, Any]) -> tuple[str, str]:
     return words.sentence(clean, "none found"), words.sentence(unchecked, "not looked for, or not possible here")
 
 
-def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The network's balanced accuracy beside that of every probe that never sees a tumour; nothing without probes."""
-    probes = {
+def class_probes(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The scored probes of the class, by name; those called ``source from …`` guess the data set and are left out."""
+    return {
         name: probe
         for name, probe in (audit.get("shortcuts") or {}).items()
-        if probe["balanced_accuracy"] is not None and " from " not in name  # those guess the source, not the class
+        if probe["balanced_accuracy"] is not None and " from " not in name
     }
+
+
+def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The network's balanced accuracy beside that of every probe that never sees a tumour; nothing without probes."""
+    probes = class_probes(audit)
     if not probes:
         return []
     test = metrics["test"]
