@@ -7,7 +7,9 @@ of a set of brain slices, too little to tell a tumour.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -43,14 +45,18 @@ def appearance(looks: Looks, progress: Progress | None = None) -> np.ndarray:
         looks: records (N,) of :data:`tumorlens.audit.look.LOOK`, in memory or memory-mapped.
         progress: called with (pictures done, of how many).
     """
-    result = np.empty((len(looks), len(NAMES)), np.float32)
-    for start in range(0, len(looks), _CHUNK):
+
+    def numbers(start: int) -> np.ndarray:
         part = looks[start : start + _CHUNK]
-        result[start : start + _CHUNK] = _numbers(
-            np.asarray(part["picture"], np.float32), np.asarray(part["histogram"], np.float32)
-        )
-        if progress:
-            progress(start + len(part), len(looks))
+        return _numbers(np.asarray(part["picture"], np.float32), np.asarray(part["histogram"], np.float32))
+
+    result = np.empty((len(looks), len(NAMES)), np.float32)
+    starts = range(0, len(looks), _CHUNK)
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        for start, found in zip(starts, pool.map(numbers, starts), strict=True):
+            result[start : start + _CHUNK] = found
+            if progress:
+                progress(start + len(found), len(looks))
     return result
 
 
@@ -87,8 +93,8 @@ def _numbers(pictures: np.ndarray, histograms: np.ndarray) -> np.ndarray:
 
 
 def _half(pictures: np.ndarray) -> np.ndarray:
-    count, side = pictures.shape[:2]
-    return np.asarray(pictures.reshape(count, side // 2, 2, side // 2, 2).mean((2, 4)))
+    rows = pictures[:, ::2] + pictures[:, 1::2]  # several times faster than a mean over two short axes
+    return np.asarray((rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(0.25))
 
 
 def _corners(small: np.ndarray, deep: int = 4) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -36,17 +38,15 @@ def by_table(seen: np.ndarray, given: Task, seed: int, progress: Progress | None
         from sklearn.ensemble import ExtraTreesClassifier
 
     seen = varying(seen)
-    found = np.zeros(len(seen), np.int64)
-    folds = _folds(given)
-    for done, (train, test) in enumerate(folds, start=1):
+
+    def guess(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         forest = ExtraTreesClassifier(
             _TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=1
         ).fit(seen[train], given.codes[train])
         shares = 2 * forest.predict_proba(seen[test]) + _linear(seen[train], given.codes[train], seen[test])
-        found[test] = forest.classes_[shares.argmax(axis=1)]
-        if progress:
-            progress(done, len(folds))
-    return found
+        return np.asarray(forest.classes_[shares.argmax(axis=1)])
+
+    return _out_of_fold(given, guess, np.zeros(len(seen), np.int64), progress)
 
 
 def probabilities(seen: np.ndarray, given: Task, seed: int, progress: Progress | None = None) -> np.ndarray:
@@ -64,17 +64,17 @@ def probabilities(seen: np.ndarray, given: Task, seed: int, progress: Progress |
 
     seen = varying(seen)
     seen = (seen - seen.mean(axis=0)) / (seen.std(axis=0) + 1e-6)
-    found = np.zeros((len(seen), len(given.classes)))
-    folds = _folds(given)
-    for done, (train, test) in enumerate(folds, start=1):
+
+    def guess(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         forest: Any = ExtraTreesClassifier(2 * _TREES, min_samples_leaf=3, random_state=seed, n_jobs=1)
         line: Any = LogisticRegression(C=0.1, max_iter=100)
+        found = np.zeros((len(test), len(given.classes)))
         for model in (forest, line):
             model.fit(seen[train], given.codes[train])
-            found[np.ix_(test, model.classes_)] += model.predict_proba(seen[test]) / 2
-        if progress:
-            progress(done, len(folds))
-    return found
+            found[:, model.classes_] += model.predict_proba(seen[test]) / 2
+        return found
+
+    return _out_of_fold(given, guess, np.zeros((len(seen), len(given.classes))), progress)
 
 
 def by_tree(seen: np.ndarray, given: Task) -> np.ndarray:
@@ -86,19 +86,20 @@ def by_tree(seen: np.ndarray, given: Task) -> np.ndarray:
     with extra("scikit-learn", "audit"):
         from sklearn.tree import DecisionTreeClassifier
 
-    found = np.zeros(len(seen), np.int64)
-    for train, test in _folds(given):
+    def guess(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         tree = DecisionTreeClassifier(max_leaf_nodes=16, min_samples_leaf=3, class_weight="balanced", random_state=0)
-        found[test] = tree.fit(seen[train], given.codes[train]).predict(seen[test])
-    return found
+        return np.asarray(tree.fit(seen[train], given.codes[train]).predict(seen[test]))
+
+    return _out_of_fold(given, guess, np.zeros(len(seen), np.int64))
 
 
 def by_nearest(seen: np.ndarray, given: Task) -> np.ndarray:
     """Class int64 (M,) of the most similar row of another fold; ``seen`` holds unit vectors float32 (M, F)."""
-    found = np.zeros(len(seen), np.int64)
-    for train, test in _folds(given):
-        found[test] = given.codes[train][(seen[test] @ seen[train].T).argmax(axis=1)]
-    return found
+
+    def guess(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        return np.asarray(given.codes[train][(seen[test] @ seen[train].T).argmax(axis=1)])
+
+    return _out_of_fold(given, guess, np.zeros(len(seen), np.int64))
 
 
 def varying(table: np.ndarray) -> np.ndarray:
@@ -117,10 +118,25 @@ def _linear(train: np.ndarray, codes: np.ndarray, test: np.ndarray) -> np.ndarra
     return np.asarray(model.fit(train / spread, codes).predict_proba(test / spread))
 
 
-def _folds(given: Task) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers to learn from and to guess, for each fold that holds anything."""
-    return [
+def _out_of_fold(
+    given: Task,
+    guess: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    found: np.ndarray,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """``found`` with every fold guessed by what learnt from the others; folds in threads, which change no guess."""
+    folds = [
         (np.flatnonzero(given.folds != fold), np.flatnonzero(given.folds == fold))
         for fold in range(FOLDS)
         if (given.folds == fold).any()
     ]
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # Threads of BLAS under threads of ours would take turns at waiting for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(max_workers=min(len(folds), os.cpu_count() or 1)) as pool:
+        guesses = pool.map(guess, *zip(*folds, strict=True))
+        for done, ((_, test), guessed) in enumerate(zip(folds, guesses, strict=True), start=1):
+            found[test] = guessed
+            if progress:
+                progress(done, len(folds))
+    return found

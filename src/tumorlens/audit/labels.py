@@ -15,7 +15,7 @@ import numpy as np
 from tumorlens.audit.guessing import probabilities
 from tumorlens.audit.look import Looks
 from tumorlens.audit.probes import thumbnails
-from tumorlens.audit.scoring import Task, balanced, task
+from tumorlens.audit.scoring import Task, balanced_accuracy, task
 
 # The cheap model is wrong often; only where it is this sure against the label is a person asked.
 _MARGIN: Final = 0.6
@@ -90,8 +90,7 @@ def suspicious(
     if isinstance(given, str):
         return []
     likely = probabilities(_features(looks, given.rows), given, seed, progress)
-    score, _ = balanced(given, likely.argmax(axis=1), seed)
-    if score < given.chance + _WORTH * (1 - given.chance):
+    if balanced_accuracy(given, likely.argmax(axis=1)) < given.chance + _WORTH * (1 - given.chance):
         return []
     suggested, margin = _confident(likely, given)
     order = np.argsort(-margin, kind="stable")

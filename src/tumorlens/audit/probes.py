@@ -18,7 +18,7 @@ from tumorlens.audit import facts as files
 from tumorlens.audit.facts import Facts
 from tumorlens.audit.guessing import by_nearest, by_table, by_tree
 from tumorlens.audit.look import Looks
-from tumorlens.audit.scoring import FOLDS, Task, balanced, task
+from tumorlens.audit.scoring import FOLDS, Task, balanced, balanced_accuracy, task
 from tumorlens.data.manifest import Row
 from tumorlens.report.words import percent
 
@@ -170,7 +170,7 @@ def _probe(
     text = f"{_SAYS[name]} the {what} in {percent(result.balanced_accuracy)} of slices"
     text += f" (each {what} counted alike; guessing: {percent(given.chance)})"
     if name == "header":
-        column, score = _carrier(seen, given, seed)
+        column, score = _carrier(seen, given)
         text += f"; {files.COLUMNS[column]} alone tells it in {percent(score)}"
         text += ", and that follows from what is shown as well" if column in _OF_CONTENT else ""
     return replace(result, finding=f"{text}. {OF_SOURCE if of_source else _MEANS[name]}")
@@ -183,10 +183,10 @@ def _scored(name: str, given: Task, guessed: np.ndarray, seed: int) -> Probe:
     return Probe(name, score, given.chance, ci95, len(given.rows), many, "" if clear else None)
 
 
-def _carrier(seen: np.ndarray, given: Task, seed: int) -> tuple[str, float]:
+def _carrier(seen: np.ndarray, given: Task) -> tuple[str, float]:
     """The column that tells most, and how much it tells alone."""
     scores = [
-        balanced(given, by_tree(seen[:, [i]], given), seed)[0] if np.ptp(seen[:, i]) > 0 else 0.0
+        balanced_accuracy(given, by_tree(seen[:, [i]], given)) if np.ptp(seen[:, i]) > 0 else 0.0
         for i in range(seen.shape[1])
     ]
     best = int(np.argmax(scores))
