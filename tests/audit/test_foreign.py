@@ -63,7 +63,7 @@ def test_a_blank_slice_of_a_volume_is_found_by_its_own_values():
         RNG.normal(3, 1, (64, 64)).astype(np.float32)
     ]
     looks = np.array([look(pixels) for pixels in noise])
-    rows = [Row("a.nii", i) for i in range(9)]
+    rows = [Row("a.nii", i, series="a.nii") for i in range(9)]
     found = foreign(looks, [FileFacts("nifti", 1000)] * 9, rows)
     assert [(item.row, item.kind) for item in found] == [(8, "blank")]
 

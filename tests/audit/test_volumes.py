@@ -17,8 +17,9 @@ def clusters(count: int, pairs: list[Copy]) -> Clusters:
     return Clusters(tuple(pairs), root, np.zeros(count, np.int8), np.ones(count, np.float32), {})
 
 
-def test_slices_of_one_file_are_look_alikes_not_copies() -> None:
-    rows = [Row("a.nii", frame) for frame in range(3)] + [Row("b.nii", 1), Row("copy.png")]
+def test_slices_of_one_scan_are_look_alikes_not_copies() -> None:
+    rows = [Row("a.nii", frame, series="a") for frame in range(3)]
+    rows += [Row("b.nii", 1, series="b"), Row("copy.png")]
     same = [b"0", b"1", b"2", b"1b", b"c"]
     pairs = [
         Copy(0, 1, 0.90, 0, exact=False),
@@ -32,8 +33,8 @@ def test_slices_of_one_file_are_look_alikes_not_copies() -> None:
     assert int(found.turn[3]) == 1
 
 
-def test_equal_slices_of_one_file_stay_copies() -> None:
-    rows = [Row("a.nii", frame) for frame in range(2)]
+def test_equal_slices_of_one_scan_stay_copies() -> None:
+    rows = [Row(f"{frame}.dcm", series="uid") for frame in range(2)]
     found = kept_apart(clusters(2, [Copy(0, 1, 1.0, 0, exact=True)]), rows, [b"0", b"0"])
     assert found.members() == [[0, 1]]
 

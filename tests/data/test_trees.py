@@ -326,3 +326,25 @@ def test_names_that_are_no_utf8_are_listed_escaped(tree):
         os.rename(root, os.fsencode(root) + b"\xe9")
         data.read(os.fsdecode(os.fsencode(root) + b"\xe9"))
     assert error.value.code == "bad_name"
+
+
+def test_files_of_one_dicom_series_know_it_and_pictures_of_one_array_are_no_series(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    for number, series in enumerate(("1.2.3", "1.2.3", "1.2.4")):
+        image = pydicom.Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid()
+        image.Modality, image.PatientID, image.SeriesInstanceUID = "MR", "p", series
+        image.Rows = image.Columns = 8
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+        image.BitsAllocated = image.BitsStored = 16
+        image.HighBit = 15
+        image.PixelData = np.full((8, 8), number, np.uint16).tobytes()
+        image.file_meta = pydicom.dataset.FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        (tmp_path / "set" / "glioma").mkdir(parents=True, exist_ok=True)
+        image.save_as(tmp_path / "set" / "glioma" / f"{number}.dcm", enforce_file_format=True)
+    first, second, third = (row.series for row in data.read(tmp_path / "set"))
+    assert first == second != third
+    assert "1.2.3" not in first  # a UID can lead back to a patient
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((2, 8, 8), np.uint8), train_labels=np.zeros(2, int))
+    assert {row.series for row in data.read(tmp_path / "x.npz")} == {""}

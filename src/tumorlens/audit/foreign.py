@@ -127,8 +127,8 @@ def _blank(looks: Looks, rows: Sequence[Row]) -> list[Foreign]:
     # A blank slice of a volume is stretched noise by now; its own values tell it from its neighbours.
     volumes: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
-        if row.frame is not None:
-            volumes[row.path].append(i)
+        if row.series:
+            volumes[row.series].append(i)
     for members in volumes.values():
         bright = np.asarray(looks["raw"][members, 1] - looks["raw"][members, 0], np.float64).tolist()
         faint = _FAINT * float(np.median(bright))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from tumorlens import io
@@ -104,4 +105,12 @@ def _row(wanted: Wanted, frame: int | None, header: Header) -> Row:
         fold=wanted.fold,
         mask=wanted.mask or header.mask,
         id=name,
+        series=_series(wanted.path, header),
     )
+
+
+def _series(path: str, header: Header) -> str:
+    """What a slice is part of. Pictures that only share an array file are not slices of anything."""
+    if header.frames is not None:
+        return "" if header.kind == "npz" else path
+    return hashlib.sha256(header.series.encode()).hexdigest()[:16] if header.series else ""

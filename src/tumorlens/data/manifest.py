@@ -29,6 +29,8 @@ class Row:
         split: ``train``, ``val``, ``test`` or empty.
         fold: the data set's own or our cross-validation fold, as text.
         mask: path of a tumour mask (image or volume of the same geometry), or empty.
+        series: the scan that it is a slice of: the file with several frames, or a name made from the UID that files of
+            one DICOM series share; else empty. Not in the CSV: reading the files tells it again.
         id: unique name; defaults to ``path``, ``path#frame``.
     """
 
@@ -42,6 +44,7 @@ class Row:
     fold: str = ""
     mask: str = ""
     id: str = ""
+    series: str = ""
 
     def __post_init__(self) -> None:
         if not self.id:

@@ -42,7 +42,7 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
         dataset = _dataset(content, limits, pixels=False)
         frames = _check_size(content, dataset, limits)
         _check_decoder(content, dataset)
-        return Header("dicom", frames, _text(dataset, "PatientID"))
+        return Header("dicom", frames, _text(dataset, "PatientID"), series=_text(dataset, "SeriesInstanceUID"))
 
 
 def frames(content: Content, kind: str, limits: Limits) -> Frames:

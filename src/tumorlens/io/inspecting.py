@@ -15,6 +15,7 @@ class Header:
         patient: the patient identifier the file carries, or empty. Never written to logs.
         label: the class the file itself names (figshare ``.mat``), in our spelling, or empty.
         mask: path of the tumour mask inside the file (``1.mat!tumorMask``), or empty.
+        series: what the file is one slice of: its SeriesInstanceUID, or empty. Never written to logs.
     """
 
     kind: str
@@ -22,3 +23,4 @@ class Header:
     patient: str = ""
     label: str = ""
     mask: str = ""
+    series: str = ""
