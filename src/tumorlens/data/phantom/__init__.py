@@ -14,4 +14,4 @@ from .writer import write_phantom
 
 __all__ = ["VERSION", "PhantomSlice", "make_slices", "write_phantom"]
 
-VERSION: Final = "4"  # bump whenever a pixel changes: caches carry it in their names
+VERSION: Final = "5"  # bump whenever a pixel changes: caches carry it in their names

@@ -34,6 +34,7 @@ __all__ = ["CLASSES", "PLANES", "PhantomSlice", "patient_size", "patient_slices"
 CLASSES: Final = ("glioma", "meningioma", "no_tumor", "pituitary")
 PLANES: Final = ("axial", "coronal", "sagittal")
 MIN_TUMOUR_PX: Final = 150
+CLOSEST_MM: Final = 4.0  # between slices; clinical series lie further apart, closer ones are nearly the same picture
 
 # Rows: column direction, row direction and normal of the picture, in head axes (x side, y forward, z up).
 _AXES: Final = {
@@ -133,24 +134,32 @@ class _Patient:
             self.reference[axis] = rng.uniform(*_FREE_LEVEL[plane])
         n = self.block.slices
         spread = rng.uniform(0.7, 1.15)
-        steps = np.linspace(-0.5, 0.5, n) * spread + rng.uniform(-0.2, 0.2) + rng.normal(0.0, 0.02, n)
-        self.offsets = steps * sella_radius
+        middle, jitter = sella_radius * rng.uniform(-0.2, 0.2), sella_radius * rng.normal(0.0, 0.02, n)
+        gap = max(spread * sella_radius / (n - 1), CLOSEST_MM)
+        self.offsets: NDArray[np.float64] = (np.arange(n) - (n - 1) / 2) * gap + middle + jitter
         self.lesion: Lesion | None = None
         self.lesion_offset = 0.0
         if self.block.label != "no_tumor":
             self._grow_lesion(np.random.default_rng([seed, k, 1]), sella_radius)
 
     def _grow_lesion(self, rng: np.random.Generator, sella_radius: float) -> None:
-        """Place the tumour; again, a little larger, while its middle slice would be too small to label."""
+        """Place the tumour so that all slices, moved together, show enough of it to label; larger while they do not."""
         grow = 1.0
         while True:
             self.lesion, self.lesion_offset = place_lesion(
                 self.block.label, rng, self.anatomy, self.reference, self.axes, sella_radius, grow
             )
-            plane = self.plane_at(self.lesion_offset)
-            if self._area(self.lesion, plane, self.anatomy.surfaces(plane.coarse())) > 1.6 * MIN_TUMOUR_PX:
-                return
+            for share in (0.0, 0.5, 1.0):
+                moved = self.offsets + share * (self.lesion_offset - self.offsets.mean())
+                if all(self._shown(self.lesion, end) for end in (moved.min(), moved.max(), self.lesion_offset)):
+                    self.offsets = moved
+                    return
             grow *= 1.08
+
+    def _shown(self, lesion: Lesion, offset: float) -> bool:
+        """Whether a slice would cut more of the tumour than it takes to label it, with room for what covers it."""
+        plane = self.plane_at(offset)
+        return self._area(lesion, plane, self.anatomy.surfaces(plane.coarse())) > 1.6 * MIN_TUMOUR_PX
 
     @staticmethod
     def _area(lesion: Lesion, plane: Plane, surfaces: Surfaces) -> float:
