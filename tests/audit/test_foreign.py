@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tumorlens.audit.appearance import NAMES, appearance
-from tumorlens.audit.foreign import foreign
+from tumorlens.audit.foreign import foreign, unusual
 from tumorlens.audit.look import look
 from tumorlens.audit.marks import marks
 from tumorlens.audit.orientation import turn
@@ -41,6 +41,20 @@ def test_photographs_stand_out(phantom_set):
     hit = {item.row: item for item in found if item.row >= count}
     assert len(hit) == 10
     assert all(item.kind == "outlier" and item.score > 1 and "unlike the rest" in item.reason for item in hit.values())
+
+
+def test_the_least_usual_are_those_next_to_the_limit(phantom_set):
+    looks, facts, rows = with_extra(phantom_set, [photo(i) for i in range(3)])
+    numbers = appearance(looks)
+    strange = foreign(looks, facts, rows, numbers)
+    found = unusual(numbers, strange)
+    assert len(found) == 12
+    assert {item.kind for item in found} == {"unusual"}
+    assert not {item.row for item in found} & {item.row for item in strange}
+    assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
+    # A stranger that nobody has called foreign comes first.
+    assert {item.row for item in unusual(numbers, [])[:3]} == {len(rows) - 3, len(rows) - 2, len(rows) - 1}
+    assert unusual(numbers[:20], []) == []
 
 
 def test_copies_made_brighter_until_they_clip_are_not_foreign(phantom_set):

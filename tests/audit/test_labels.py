@@ -26,19 +26,22 @@ def learnable(looks: np.ndarray, seed: int) -> tuple[np.ndarray, list[str], list
     return looks, [("a", "b", "c")[code] for code in codes], [f"g{i // 3}" for i in range(count)]
 
 
-def test_planted_flips_are_ranked_first(phantom_set):
-    looks, truth, groups = learnable(phantom_set.looks, 0)
-    flipped = set(np.random.default_rng(1).choice(len(truth), 20, replace=False).tolist())
-    labels = [{"a": "b", "b": "c", "c": "a"}[label] if i in flipped else label for i, label in enumerate(truth)]
-    found = suspicious(looks, labels, groups)
-    top = found[:10]
-    assert len(top) >= 8
-    assert sum(item.row in flipped for item in top) >= 0.9 * len(top)
-    assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
-    for item in top:
-        assert item.given == labels[item.row] != item.suggested
-    right = [item for item in top if item.row in flipped]
-    assert sum(item.suggested == truth[item.row] for item in right) >= 0.9 * len(right)
+def test_planted_flips_are_suspected_and_little_else(phantom_set):
+    planted = found_of_them = 0
+    for seed in range(3):
+        looks, truth, groups = learnable(phantom_set.looks, seed)
+        flipped = set(np.random.default_rng(seed + 1).choice(len(truth), 20, replace=False).tolist())
+        labels = [{"a": "b", "b": "c", "c": "a"}[label] if i in flipped else label for i, label in enumerate(truth)]
+        found = suspicious(looks, labels, groups)
+        right = [item for item in found if item.row in flipped]
+        assert len(right) >= 0.9 * len(found)
+        assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
+        for item in found:
+            assert item.given == labels[item.row] != item.suggested
+        assert sum(item.suggested == truth[item.row] for item in right) >= 0.9 * len(right)
+        planted += len(flipped)
+        found_of_them += len(right)
+    assert found_of_them >= 0.4 * planted
 
 
 def test_few_are_suspected_where_labels_are_right(phantom_set):

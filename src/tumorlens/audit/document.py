@@ -62,6 +62,7 @@ def document(found: Examination) -> dict[str, Any]:
             {"id": ids[item.row], "kind": item.kind, "score": round(item.score, 3), "reason": item.reason}
             for item in found.foreign
         ],
+        "unusual": [{"id": ids[item.row], "score": round(item.score, 3)} for item in found.unusual],
         "shortcuts": None
         if found.probes is None
         else {

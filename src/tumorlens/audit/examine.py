@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tumorlens.audit import clusters as copies
+from tumorlens.audit.appearance import appearance
 from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.facts import Facts
-from tumorlens.audit.foreign import Foreign, foreign
+from tumorlens.audit.foreign import Foreign, foreign, unusual
 from tumorlens.audit.grouping import group
 from tumorlens.audit.labels import Conflict, Suspicion, conflicts, suspicious
 from tumorlens.audit.leaks import Leak, VariantCrossing, leaks, variant_crossing
@@ -41,6 +42,7 @@ class Examination:
             probe must not both learn from and be asked about.
         suspicious: labels that the pictures speak against, most suspicious first; None: not looked for.
         foreign: pictures that do not belong; None: not looked for.
+        unusual: the pictures least like the rest that are not foreign; none where they were not looked for.
         probes: what can be told without looking at the tumour; None: not looked for.
     """
 
@@ -56,6 +58,7 @@ class Examination:
     together: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] | None = None
     foreign: tuple[Foreign, ...] | None = None
+    unusual: tuple[Foreign, ...] = ()
     probes: tuple[Probe, ...] | None = None
 
     def exact(self) -> list[list[int]]:
@@ -150,5 +153,12 @@ def look_closer(
     groups = examination.together or manifest.groups
     found = probes(looks, facts, manifest.rows, groups, seed=seed, progress=tell["probing"])
     doubted = suspicious(looks, manifest.labels, groups, seed=seed, progress=tell["doubting"])
-    strange = foreign(looks, facts, manifest.rows, progress=tell["comparing all"])
-    return replace(examination, probes=tuple(found), suspicious=tuple(doubted), foreign=tuple(strange))
+    numbers = appearance(looks, tell["comparing all"])
+    strange = foreign(looks, facts, manifest.rows, numbers)
+    return replace(
+        examination,
+        probes=tuple(found),
+        suspicious=tuple(doubted),
+        foreign=tuple(strange),
+        unusual=tuple(unusual(numbers, strange)),
+    )

@@ -76,6 +76,7 @@ def _all(found: Examination) -> Iterator[Finding]:
     yield from _copies(found)
     yield from _foreign(found)
     yield from _suspicious(found)
+    yield from _unusual(found)
     yield from _unreadable(found)
     yield from _unknown_patients(found)
 
@@ -259,6 +260,20 @@ def _foreign(found: Examination) -> Iterator[Finding]:
             f"{plural(len(found.foreign), 'picture')} may be no brain MRI, be blank, coloured or written upon.",
             "Look at them. tumorlens audit --fix leaves them out.",
             tuple(found.manifest.rows[item.row].id for item in found.foreign[:_EXAMPLES]),
+        )
+
+
+def _unusual(found: Examination) -> Iterator[Finding]:
+    if found.unusual:
+        yield Finding(
+            "unusual",
+            "note",
+            len(found.unusual),
+            "The least usual pictures",
+            f"These {count(len(found.unusual))} look least like the rest. Some do in every set; in a varied one "
+            "pictures that do not belong hide here.",
+            "Look at them. Nothing is left out for this reason.",
+            tuple(found.manifest.rows[item.row].id for item in found.unusual),
         )
 
 

@@ -1,6 +1,7 @@
 """Which pictures the page of an audit shows for each finding: few enough for one small file, some of every kind.
 
-At most 120 slices in all: 8 pairs for each of two leaks, 18 in conflicts, 40 copies, 12 foreign, 18 doubtful labels.
+At most 132 slices in all: 8 pairs for each of two leaks, 18 in conflicts, 40 copies, 12 foreign, 12 unusual,
+18 doubtful labels.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def gallery(document: Mapping[str, Any], finding: Mapping[str, Any]) -> Gallery 
         "copies": lambda: _copies(document["clusters"]),
         "conflicts": lambda: _conflicts(document["label_conflicts"]),
         "foreign": lambda: _foreign(document["foreign"] or ()),
+        "unusual": lambda: _unusual(document["unusual"]),
         "labels": lambda: _labels(document["suspicious_labels"] or ()),
     }.get(finding["kind"])
     found = drawn() if drawn else None
@@ -206,6 +208,11 @@ def _foreign(items: Sequence[Mapping[str, Any]]) -> Gallery:
         for item in shown
     ]
     return _sheet(shots, "Some of every kind, the clearest first.", len(items))
+
+
+def _unusual(items: Sequence[Mapping[str, Any]]) -> Gallery:
+    shots = [Shot(item["id"], "picture") for item in items]
+    return _sheet(shots, "The least usual first.", len(items))
 
 
 def _labels(items: Sequence[Mapping[str, Any]]) -> Gallery:

@@ -23,6 +23,7 @@ _UNITS: Final = {
     "variants": "divided group",
     "conflicts": "picture",
     "foreign": "picture",
+    "unusual": "picture",
     "labels": "slice",
     "neighbours": "slice",
     "unreadable": "file",
