@@ -74,15 +74,6 @@ def look_alikes(manifest: Manifest, clusters: Clusters) -> list[tuple[int, int]]
     return [(a, b) for a, (_, b) in sorted(best.items()) if int(clusters.root[a]) not in copied]
 
 
-def crossing(groups: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """Groups that lie in more than one part; rows without a part do not count."""
-    where: dict[str, set[str]] = defaultdict(set)
-    for group, part in zip(groups, parts, strict=True):
-        if part:
-            where[group].add(part)
-    return sorted(group for group, inside in where.items() if len(inside) > 1)
-
-
 @dataclass(frozen=True, slots=True)
 class VariantCrossing:
     """Patient ids that differ by a trailing letter, against the folds: all such groups, those that cross, and rows."""

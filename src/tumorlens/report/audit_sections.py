@@ -29,13 +29,6 @@ _UNITS: Final = {
     "unreadable": "file",
     "patients": "slice",
 }
-_SEES: Final = {
-    "header": "the file: size, format, JPEG settings; no pixel",
-    "border": "the outermost rows and columns",
-    "histogram": "grey values without their places",
-    "thumbnail": "the most similar tiny picture of another group",
-    "source": "the name of the data set",
-}
 _OF_SOURCE: Final = "source from "
 
 
@@ -179,7 +172,7 @@ def _probes(shortcuts: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str,
     return [
         {
             "name": name.removeprefix(_OF_SOURCE),
-            "sees": _SEES.get(name.removeprefix(_OF_SOURCE), ""),
+            "sees": words.PROBES.get(name.removeprefix(_OF_SOURCE), ""),
             "guesses": "the data set" if name.startswith(_OF_SOURCE) else "the class",
             "score": probe["balanced_accuracy"],
             "chance": probe["chance"],

@@ -15,14 +15,6 @@ MOST_SKIPPED = 50
 MOST_PAIRS = 50
 # The audit's own lists stay in audit.json; the report shows enough to find the cause.
 MOST_NAMES = 5
-# What each probe of the class sees; see tumorlens.audit.probes.
-SEES = {
-    "header": "The file alone: size, format, JPEG settings",
-    "border": "The picture's border alone",
-    "histogram": "The grey values without their places",
-    "thumbnail": "The most similar thumbnail of another group",
-    "source": "The name of the data set alone",
-}
 
 
 def leak(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -124,7 +116,7 @@ def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict
     test = metrics["test"]
     rows = [("This network, test set", test["balanced_accuracy"], test.get("balanced_accuracy_ci95"), None)]
     rows += [
-        (SEES.get(name, name), probe["balanced_accuracy"], probe["ci95"], probe["chance"])
+        (_named(words.PROBES.get(name, name)), probe["balanced_accuracy"], probe["ci95"], probe["chance"])
         for name, probe in sorted(probes.items(), key=lambda entry: -entry[1]["balanced_accuracy"])
     ]
     return [
@@ -136,6 +128,11 @@ def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict
         }
         for name, score, interval, chance in rows
     ]
+
+
+def _named(sight: str) -> str:
+    """What a probe sees, at the beginning of a line."""
+    return f"{sight[:1].upper()}{sight[1:]}"
 
 
 def conflicts(audit: Mapping[str, Any]) -> int:
@@ -150,8 +147,7 @@ def crossing(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> bool:
 
 def slices_of_crossing_groups(leaks: Mapping[str, Any]) -> int | None:
     """Test slices whose group the model has seen; None where nobody counted them."""
-    # Runs of earlier versions hold the same number under a name that speaks of groups.
-    number = leaks.get("slices_of_crossing_groups", leaks.get("groups_crossing"))
+    number = leaks.get("slices_of_crossing_groups")
     return None if number is None else int(number)
 
 

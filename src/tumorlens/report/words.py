@@ -16,6 +16,14 @@ AUDIT_VERDICTS = {
     "warnings": "Usable, with care: know the points below before you believe a score on this data set.",
     "serious": "Do not believe a score on this data set as it is.",
 }
+# What each probe of the class sees; see tumorlens.audit.probes.
+PROBES = {
+    "header": "the file: size, format, JPEG settings; no pixel",
+    "border": "the outermost rows and columns",
+    "histogram": "grey values without their places",
+    "thumbnail": "the most similar tiny picture of another group",
+    "source": "the name of the data set",
+}
 # The bootstrap sees no spread there; see evaluation.bootstrap.interval.
 _BOUND = " (exact binomial bounds where all or none are right)"
 _PLURALS = {"patient": "patients", "duplicate cluster": "duplicate clusters", "slice": "slices"}
