@@ -58,7 +58,7 @@ def evaluate_table(
     matrix = _tally(codes * k + predicted, k * k).reshape(k, k)
 
     cases, patients = patient_cases(table, codes)
-    case_codes, case_correct, case_units = _judge_cases(table.probabilities, codes, cases, units)
+    case_codes, case_correct, case_units = judge_cases(table.probabilities, codes, cases, units)
 
     # Sufficient statistics of each unit: slices and right answers per class, patient cases and right answers.
     totals = np.column_stack(
@@ -115,7 +115,7 @@ def evaluate_table(
     }
 
 
-def _judge_cases(
+def judge_cases(
     probabilities: NDArray[np.float64], codes: NDArray[np.int64], cases: NDArray[np.int64], units: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
     """For every patient case: true class, whether the mean probability names it, and its unit of chance."""

@@ -146,7 +146,10 @@ class PredictionTable:
         mask = np.array([s == keep for s in self.splits], bool) if isinstance(keep, str) else np.asarray(keep)
         if mask.shape != (len(self),) or mask.dtype != np.bool_:
             raise DataError(f"a mask needs {len(self)} true or false values, found {mask.dtype} {mask.shape}")
-        rows = np.flatnonzero(mask)
+        return self.take(np.flatnonzero(mask).tolist())
+
+    def take(self, rows: Sequence[int]) -> PredictionTable:
+        """The rows with these numbers, in this order."""
         return PredictionTable(
             names=self.names,
             ids=tuple(self.ids[i] for i in rows),
@@ -155,7 +158,7 @@ class PredictionTable:
             groups=tuple(self.groups[i] for i in rows),
             sources=tuple(self.sources[i] for i in rows),
             splits=tuple(self.splits[i] for i in rows),
-            probabilities=self.probabilities[rows],
+            probabilities=self.probabilities[list(rows)],
             accepted=tuple(self.accepted[i] for i in rows),
             folds=tuple(self.folds[i] for i in rows),
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tumorlens.pipeline.auditing import Audit, audit
+    from tumorlens.pipeline.comparing import compare
     from tumorlens.pipeline.dividing import split
     from tumorlens.pipeline.evaluating import evaluate
     from tumorlens.pipeline.model import Model, load
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 from tumorlens.pipeline.dataset import read
 
-__all__ = ["Audit", "Model", "Run", "audit", "evaluate", "load", "read", "resume", "split", "train"]
+__all__ = ["Audit", "Model", "Run", "audit", "compare", "evaluate", "load", "read", "resume", "split", "train"]
 
 _LATER = {
     "audit": "auditing",
     "Audit": "auditing",
+    "compare": "comparing",
     "split": "dividing",
     "train": "training",
     "resume": "training",

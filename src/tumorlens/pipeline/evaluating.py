@@ -34,7 +34,8 @@ def evaluate(
 
     With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that. Slices that
     share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
-    are left out of the scores; ``as_shipped`` has them. ``skipped`` lists what could not be used.
+    are left out of the scores (``leaked`` names them, ``as_shipped`` scores them too). ``skipped`` lists what could not
+    be used.
 
     Args:
         model: MODEL.
@@ -80,6 +81,8 @@ def evaluate(
     table = table_of(ready.manifest, predictor.labels, outputs)
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed)
     _tell(document, ready.manifest, tell)
+    left_out = sorted(familiar & set(table.ids))
+    document["leaked"] = {"removed": len(left_out), "ids": left_out} if left_out else None
     document["skipped"] = [asdict(item) for item in ready.manifest.skipped]
     if out is not None:
         folder = Path(out)
