@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TumorLensError(Exception):
     """Base of every error this package raises on purpose.
@@ -27,9 +29,20 @@ class TumorLensError(Exception):
         """The message and, in brackets, what to do: all that a Python user sees under a traceback."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the whole error: it may have to travel from another process."""
+        return _again, (type(self), self.message, self.hint, self.code)
+
     def as_dict(self) -> dict[str, str]:
         """The error as the contract's ``{"code", "message", "hint"}``."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+def _again(kind: type[TumorLensError], message: str, hint: str, code: str) -> TumorLensError:
+    """An error of a kind, as it was in another process; kinds may be made in other ways than the family."""
+    error = kind.__new__(kind, message)
+    TumorLensError.__init__(error, message, hint=hint, code=code)
+    return error
 
 
 class UsageError(TumorLensError):

@@ -18,6 +18,7 @@ from tumorlens.errors import TumorLensError, UsageError
 COMMANDS = {
     "train": "audit, split, train, evaluate, explain, report: the whole pipeline",
     "evaluate": "score a model on labelled data",
+    "crossval": "train and test on every fold, with several seeds: how good, how stable",
     "compare": "say whether one run is better than another",
     "predict": "name the tumour in files, folders and volumes",
     "audit": "say what is wrong with a data set",

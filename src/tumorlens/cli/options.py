@@ -30,11 +30,33 @@ def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
     )
 
 
-def add_columns(command: argparse.ArgumentParser) -> None:
+def add_training(command: argparse.ArgumentParser) -> None:
+    """``--model``, ``--epochs``, ``--device``."""
+    command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
+    epochs = f"passes over the images (default: {config.TrainSettings().epochs})"
+    command.add_argument("--epochs", type=int, metavar="N", help=epochs)
+    command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
+
+
+def check_resumed(arguments: argparse.Namespace, *more: object) -> None:
+    """Refuse DATA or settings beside ``--resume``.
+
+    Raises:
+        UsageError: saying what to give instead.
+    """
+    if arguments.data:
+        raise UsageError("found both DATA and --resume", hint="give --resume alone, or start a new run with DATA")
+    own = (arguments.config, arguments.overrides, arguments.model, arguments.epochs, arguments.seed, arguments.device)
+    if any((*own, *more)):
+        raise UsageError("a resumed run keeps its settings", hint="give --resume alone, or start a new run")
+
+
+def add_columns(command: argparse.ArgumentParser, *, test_fold: bool = True) -> None:
     """``--fold-column``, ``--test-fold``, ``--group-column``."""
     group = command.add_argument_group("folds and groups that the data set brings")
     group.add_argument("--fold-column", metavar="NAME", help="manifest column with the folds")
-    group.add_argument("--test-fold", metavar="K", help="the fold to test on")
+    if test_fold:
+        group.add_argument("--test-fold", metavar="K", help="the fold to test on")
     group.add_argument("--group-column", metavar="NAME", help="manifest column that must never cross a split")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import DATA, add_columns, add_settings, settings_of
+from tumorlens.cli.options import DATA, add_columns, add_settings, add_training, check_resumed, settings_of
 from tumorlens.cli.show import reporter
-from tumorlens.config import TrainSettings
 from tumorlens.errors import UsageError
 
 _EXAMPLES = """examples:
@@ -21,11 +20,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--resume", metavar="RUN", help="continue a stopped or killed run")
     command.add_argument("--out", metavar="DIR", help="run folder (default: runs/<time>-<name>)")
     command.add_argument("--name", metavar="NAME", help="of the run and its model")
-    command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
-    epochs = f"passes over the images (default: {TrainSettings().epochs})"
-    command.add_argument("--epochs", type=int, metavar="N", help=epochs)
+    add_training(command)
     command.add_argument("--folds", type=int, metavar="K", help="also cross-validate over K folds of all slices")
-    command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
     add_settings(command)
     add_columns(command)
     command.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -34,28 +30,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, or continue."""
-    if bool(arguments.data) == bool(arguments.resume):
-        raise UsageError(
-            "found both DATA and --resume" if arguments.data else "found neither DATA nor --resume",
-            hint="tumorlens train DATA starts a run; tumorlens train --resume RUN continues one",
-        )
     tell = reporter(quiet=arguments.quiet)
     if arguments.resume:
-        changed = [
-            arguments.config,
-            arguments.overrides,
-            arguments.model,
-            arguments.epochs,
-            arguments.seed,
-            arguments.folds,
-            arguments.device,
-        ]
-        if any(changed):
-            raise UsageError("a resumed run keeps its settings", hint="give --resume RUN alone, or start a new run")
+        check_resumed(arguments, arguments.folds)
         from tumorlens.pipeline.training import resume
 
         result = resume(arguments.resume, reporter=tell)
     else:
+        if not arguments.data:
+            raise UsageError(
+                "found neither DATA nor --resume",
+                hint="tumorlens train DATA starts a run; tumorlens train --resume RUN continues one",
+            )
         if arguments.folds is not None and arguments.folds < 2:
             raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")
         direct = {

@@ -148,6 +148,10 @@ class EvaluateSettings(Section, frozen=True):
         int,
         Meta(ge=0, le=100, description="also cross-validate over this many folds of all slices; 0: no"),
     ] = 0
+    seeds: Annotated[
+        int,
+        Meta(ge=1, le=100, description="of crossval: trainings of each fold, with the seeds seed, seed + 1, …"),
+    ] = 1
     report: Annotated[bool, Meta(description="draw the figures and write audit.html and report.html")] = True
     flip_average: Annotated[
         bool, Meta(description="average the answer with that of the mirrored slice; twice the time")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tumorlens.pipeline.auditing import Audit, audit
     from tumorlens.pipeline.comparing import compare
+    from tumorlens.pipeline.crossvalidating import CrossValidation, crossval
+    from tumorlens.pipeline.crossvalidating import resume as resume_crossval
     from tumorlens.pipeline.dividing import split
     from tumorlens.pipeline.evaluating import evaluate
     from tumorlens.pipeline.model import Model, load
@@ -14,19 +16,38 @@ if TYPE_CHECKING:
 
 from tumorlens.pipeline.dataset import read
 
-__all__ = ["Audit", "Model", "Run", "audit", "compare", "evaluate", "load", "read", "resume", "split", "train"]
+__all__ = [
+    "Audit",
+    "CrossValidation",
+    "Model",
+    "Run",
+    "audit",
+    "compare",
+    "crossval",
+    "evaluate",
+    "load",
+    "read",
+    "resume",
+    "resume_crossval",
+    "split",
+    "train",
+]
 
+# Public name → module and the name there.
 _LATER = {
-    "audit": "auditing",
-    "Audit": "auditing",
-    "compare": "comparing",
-    "split": "dividing",
-    "train": "training",
-    "resume": "training",
-    "Run": "training",
-    "evaluate": "evaluating",
-    "load": "model",
-    "Model": "model",
+    "audit": ("auditing", "audit"),
+    "Audit": ("auditing", "Audit"),
+    "compare": ("comparing", "compare"),
+    "crossval": ("crossvalidating", "crossval"),
+    "CrossValidation": ("crossvalidating", "CrossValidation"),
+    "resume_crossval": ("crossvalidating", "resume"),
+    "split": ("dividing", "split"),
+    "train": ("training", "train"),
+    "resume": ("training", "resume"),
+    "Run": ("training", "Run"),
+    "evaluate": ("evaluating", "evaluate"),
+    "load": ("model", "load"),
+    "Model": ("model", "Model"),
 }
 
 
@@ -36,4 +57,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tumorlens.pipeline' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"tumorlens.pipeline.{_LATER[name]}"), name)
+    module, own = _LATER[name]
+    return getattr(importlib.import_module(f"tumorlens.pipeline.{module}"), own)

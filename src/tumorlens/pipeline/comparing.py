@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tumorlens.errors import UsageError
 from tumorlens.evaluation.comparison import compare_tables
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.pipeline.crossval import FOLDS
+from tumorlens.pipeline.folds import FOLDS
 
 PREDICTIONS = "predictions.csv"
 _EXPECTED = "expected the folder of a run, a cross-validation or an evaluation, or a predictions.csv"

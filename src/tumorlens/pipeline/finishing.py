@@ -109,7 +109,7 @@ def finish(
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
-    metrics |= {"cross_validation": folds, "shortcut": _shortcut(folder)}
+    metrics |= {"cross_validation": folds, "shortcut": best_shortcut(folder)}
     write_json(folder / "metrics.json", metrics)
     report = None
     if settings.evaluate.report:
@@ -172,7 +172,7 @@ def _metrics(
     }
 
 
-def _shortcut(folder: Path) -> dict[str, Any] | None:
+def best_shortcut(folder: Path) -> dict[str, Any] | None:
     """The probe of the run's audit that names the class best without seeing a tumour; None where none was scored."""
     path = folder / "audit.json"
     scored = class_probes(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

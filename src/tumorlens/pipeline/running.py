@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tumorlens.config import Settings
@@ -21,6 +22,23 @@ from tumorlens.preprocess.cache import Standardised
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.loop import Loop, Validation, Watcher
 from tumorlens.training.state import Progress
+
+
+def with_precision(settings: Settings, tell: Reporter) -> Settings:
+    """The settings with the faster precision where they leave it open: measured once, so that resuming keeps it."""
+    train = settings.train
+    if train.precision != "auto":
+        return settings
+    keras_setup.prepare(train.device, "float32", train.deterministic, settings.seed)
+    faster = keras_setup.faster_precision()
+    tell.note(f"precision: {faster} was measured faster")
+    return msgspec.structs.replace(settings, train=msgspec.structs.replace(train, precision=faster))
+
+
+def tell_start(tell: Reporter) -> None:
+    """Say why nothing happens for some seconds, where the backend has yet to be loaded."""
+    if backend := keras_setup.not_loaded():
+        tell.note(f"starting {backend}")
 
 
 def network(settings: Settings, ready: Standardised) -> tuple[Any, str]:

@@ -20,7 +20,7 @@ from typing import Any
 from tumorlens import config, data
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Skipped
-from tumorlens.errors import UsageError
+from tumorlens.errors import DataError, UsageError
 from tumorlens.io.atomic import write_json, write_text, writing
 from tumorlens.pipeline.locking import LOCK, held
 
@@ -35,6 +35,7 @@ _SHOWN = (
     "numpy",
     "opencv-python-headless",
 )
+_KINDS = {"training": "single training", "crossval": "cross-validation"}
 # What there may be before config.toml, which marks the run as begun.
 _BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "run.json"})
 
@@ -51,6 +52,7 @@ class Start:
         skipped: what was left out of it.
         provenance: of the data.
         versions: of the programs.
+        kind: ``training`` or ``crossval``: which command continues it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Start:
     skipped: tuple[Skipped, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    kind: str = "training"
 
 
 @contextmanager
@@ -104,9 +107,17 @@ def _check_free(folder: Path) -> None:
         begun = (folder / "config.toml").is_file()
         raise UsageError(
             f"{folder} already exists and is not empty",
-            hint="choose another --out"
-            + (f", or continue that run with: tumorlens train --resume {folder}" if begun else ""),
+            hint="choose another --out" + (f", or continue that run with: {continuing(folder)}" if begun else ""),
         )
+
+
+def continuing(folder: Path) -> str:
+    """The command that continues the run in a folder."""
+    try:
+        kind = json.loads((folder / "run.json").read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kind = "training"
+    return f"tumorlens {'crossval' if kind == 'crossval' else 'train'} --resume {folder}"
 
 
 def begin(folder: Path, settings: Settings, manifest: Manifest, start: Start) -> None:
@@ -130,11 +141,12 @@ def check_begun(folder: Path) -> None:
             raise _not_whole(folder, f"{name} is missing")
 
 
-def reopen(folder: Path) -> tuple[Settings, Manifest, Start]:
+def reopen(folder: Path, kind: str = "training") -> tuple[Settings, Manifest, Start]:
     """What :func:`begin` wrote.
 
     Raises:
-        UsageError: when the folder is not that of a run that has begun, or a file of it is missing or damaged.
+        UsageError: when the folder is not that of a run that has begun, or one of another kind, or a file of it is
+            missing or damaged.
     """
     check_begun(folder)
     settings = config.load(folder / "config.toml")
@@ -145,6 +157,8 @@ def reopen(folder: Path) -> tuple[Settings, Manifest, Start]:
         start = Start(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise _not_whole(folder, "run.json is damaged") from error
+    if start.kind != kind:
+        raise UsageError(f"{folder} is no {_KINDS[kind]}", hint=f"continue it with: {continuing(folder)}")
     return settings, data.read(str(folder / "manifest.csv")), start
 
 
@@ -177,6 +191,25 @@ def fingerprint(manifest: Manifest, digests: Sequence[str], recipe_key: str) -> 
     for row, digest in zip(manifest, digests, strict=True):
         total.update("\0".join((digest, str(row.frame), row.label, row.group, row.split, "\n")).encode())
     return total.hexdigest()
+
+
+def check_unchanged(folder: Path, start: Start, found: str) -> None:
+    """Refuse to go on with images that are not those that a run began with.
+
+    Args:
+        folder: of the run.
+        start: of the run.
+        found: the fingerprint of the images as they are now.
+
+    Raises:
+        DataError: ``changed``.
+    """
+    if found != start.fingerprint:
+        raise DataError(
+            f"the images are not those that {folder} began with: some were changed, moved or removed",
+            hint="put them back, or start again in another folder",
+            code="changed",
+        )
 
 
 def versions() -> dict[str, str]:

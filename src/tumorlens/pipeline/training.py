@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tumorlens import config
 from tumorlens.audit.examine import Examination, judged
 from tumorlens.config import Settings
@@ -18,7 +16,7 @@ from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import crossval, finishing, locking, running, runs
+from tumorlens.pipeline import finishing, folds, locking, running, runs
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
 from tumorlens.pipeline.dividing import examined
@@ -80,13 +78,9 @@ def train(
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)
     if chosen.evaluate.folds:
-        crossval.plan(ready.manifest, chosen)
-    _tell_start(tell)
-    if chosen.train.precision == "auto":  # measured once; a resumed run keeps what was found
-        keras_setup.prepare(chosen.train.device, "float32", chosen.train.deterministic, chosen.seed)
-        faster = keras_setup.faster_precision()
-        tell.note(f"precision: {faster} was measured faster")
-        chosen = msgspec.structs.replace(chosen, train=msgspec.structs.replace(chosen.train, precision=faster))
+        folds.plan(folds.divide(ready.manifest, chosen.evaluate.folds, chosen.seed), chosen)
+    running.tell_start(tell)
+    chosen = running.with_precision(chosen, tell)
     made = running.network(chosen, ready)
     with runs.new_folder(out, name or chosen.model.name) as folder:
         divided = ready.manifest
@@ -136,19 +130,14 @@ def resume(run: str | os.PathLike[str], *, reporter: Reporter | None = None) -> 
 
 
 def _resume(folder: Path, tell: Reporter) -> Run:
-    settings, manifest, start = runs.reopen(folder)
+    settings, manifest, start = runs.reopen(folder, "training")
     keras_setup.check(settings.train.device)
     runs.sweep(folder)
     tell.note(f"continuing {folder}")
     recipe = Recipe.from_settings(settings.preprocess)
     ready = standardised(manifest, recipe, tell)
-    if runs.fingerprint(ready.manifest, ready.digests, recipe.key) != start.fingerprint:
-        raise DataError(
-            f"the images are not those that {folder} began with: some were changed, moved or removed",
-            hint="put them back, or start the training again",
-            code="changed",
-        )
-    _tell_start(tell)
+    runs.check_unchanged(folder, start, runs.fingerprint(ready.manifest, ready.digests, recipe.key))
+    running.tell_start(tell)
     return _go_on(folder, settings, ready, running.network(settings, ready), start, tell)
 
 
@@ -158,16 +147,11 @@ def _go_on(
     """What is left of a run: fit, cross-validate where that was asked for, finish."""
     try:
         progress = running.fit(folder, settings, ready, made, start, tell)
-        folds = crossval.cross_validate(folder, settings, ready, start, tell) if settings.evaluate.folds else None
-        return Run(folder, *finishing.finish(folder, settings, ready, made, progress, start, tell, folds=folds))
+        tested = folds.cross_validate(folder, settings, ready, start, tell) if settings.evaluate.folds else None
+        return Run(folder, *finishing.finish(folder, settings, ready, made, progress, start, tell, folds=tested))
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: tumorlens train --resume {folder}") from None
-
-
-def _tell_start(tell: Reporter) -> None:
-    if backend := keras_setup.not_loaded():
-        tell.note(f"starting {backend}")
 
 
 def _check_honest(divided: Manifest) -> None:

@@ -7,7 +7,8 @@ from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report.words import NBSP, NONE, count, plural, sample
+from tumorlens.report.summary import columns, plain
+from tumorlens.report.words import NONE, count, plural, sample
 
 _WIDTH = 100
 _ON = {
@@ -33,19 +34,13 @@ def difference_text(document: Mapping[str, Any], names: Sequence[str]) -> str:
         if entry is not None:
             shown = (_points(entry["a"]), _points(entry["b"]), _points(entry["difference"], signed=True))
             rows.append((name, *shown, _range(entry["ci95"]), chance(entry.get("p"))))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(f"{cell:{'<' if i in (0, 4) else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths)))  # noqa: B905
-        for row in rows
-    ]
+    lines = columns(rows, "<>>><>")
     runs = "".join(
         f" ({plural(number, 'run')})" if (number := document["runs"][side]) > 1 else "" for side in ("a", "b")
     )
     head = [f"A  {names[0]}", f"B  {names[1]}", f"{sample(document)}{runs}: {_ON[document['on']]}", ""]
-    text = "\n".join(
-        [*head, *(line.rstrip() for line in lines), "", fill(verdict(document), _WIDTH), *_notes(document)]
-    )
-    return text.replace(NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    text = "\n".join([*head, *lines, "", fill(verdict(document), _WIDTH), *_notes(document)])
+    return plain(text)
 
 
 def verdict(document: Mapping[str, Any]) -> str:

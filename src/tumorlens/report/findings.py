@@ -108,13 +108,15 @@ def class_probes(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def shortcuts(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[dict[str, str]]:
+def shortcuts(
+    metrics: Mapping[str, Any], audit: Mapping[str, Any], own: str = "This network, test set"
+) -> list[dict[str, str]]:
     """The network's balanced accuracy beside that of every probe that never sees a tumour; nothing without probes."""
     probes = class_probes(audit)
     if not probes:
         return []
     test = metrics["test"]
-    rows = [("This network, test set", test["balanced_accuracy"], test.get("balanced_accuracy_ci95"), None)]
+    rows = [(own, test["balanced_accuracy"], test.get("balanced_accuracy_ci95"), None)]
     rows += [
         (_named(words.PROBES.get(name, name)), probe["balanced_accuracy"], probe["ci95"], probe["chance"])
         for name, probe in sorted(probes.items(), key=lambda entry: -entry[1]["balanced_accuracy"])

@@ -37,14 +37,12 @@ def render_report(run_dir: str | Path) -> Path:
     """
     run = read_run(run_dir)
     draw_figures(run)
-    charts = {name: _json_block(spec) for name, spec in chart_specs(run).items()}
-    script = _bundle() if charts else ""
-    safe = load("markupsafe").Markup
+    charts = {name: json_block(spec) for name, spec in chart_specs(run).items()}
     html = page.render(
         "report.html.j2",
-        script=script,
+        script=script() if charts else "",
         **view(run),
-        charts={name: safe(block) for name, block in charts.items()},
+        charts=charts,
         images={name: page.png(path) for name in _PAPER if (path := run.figure(name)) is not None},
         pictures={name: _pictures(path) for name in _IMAGES if (path := run.figure(name)) is not None},
     )
@@ -86,20 +84,21 @@ def chart_specs(run: RunFolder) -> dict[str, Spec]:
 
 
 @lru_cache(maxsize=1)
-def _bundle() -> str:
+def script() -> str:
     """Vega, Vega-Lite and Vega-Embed with the few lines that draw the charts: one script, 0.9 MB, made in about 2 s."""
     version = ".".join(load("altair").SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     convert = load("vl_convert")
     known = convert.get_vegalite_versions()
     snippet = page.source("charts.js") + page.source("page.js")
-    script: str = convert.javascript_bundle(snippet, vl_version=version if version in known else None)
+    text: str = convert.javascript_bundle(snippet, vl_version=version if version in known else None)
     # The browser hashes the text after normalising line ends; and nothing in it may end the script element early.
-    return script.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _json_block(spec: dict[str, Any]) -> str:
-    """JSON that is safe inside a script element: no ``<`` at all."""
-    return json.dumps(spec, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+def json_block(spec: dict[str, Any]) -> Any:
+    """JSON, as markup that is safe inside a script element: no ``<`` at all."""
+    text = json.dumps(spec, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return load("markupsafe").Markup(text.replace("<", "\\u003c"))
 
 
 def _pictures(path: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def read_run(run_dir: str | Path) -> RunFolder:
         DataError: when there is no ``metrics.json``, or a file is damaged.
     """
     path = Path(run_dir)
-    metrics = _json(path / "metrics.json")
+    metrics = read_json(path / "metrics.json")
     if not isinstance(metrics.get("test"), dict) or not metrics["test"].get("n"):
         raise DataError(
             f"{path / 'metrics.json'} holds no test scores",
@@ -72,7 +72,7 @@ def read_run(run_dir: str | Path) -> RunFolder:
         settings_toml=settings.read_text(encoding="utf-8") if settings.is_file() else "",
         history=read_history(path / "history.csv") if (path / "history.csv").is_file() else {},
         tested=_tested(path / "predictions.csv", metrics) if (path / "predictions.csv").is_file() else None,
-        audit=_json(path / "audit.json") if (path / "audit.json").is_file() else {},
+        audit=read_json(path / "audit.json") if (path / "audit.json").is_file() else {},
         bundle_sha256=sha256(bundle.read_bytes()) if bundle.is_file() else None,
     )
 
@@ -103,7 +103,12 @@ def _tested(path: Path, metrics: Mapping[str, Any]) -> PredictionTable:
     return table.where([name not in leaked for name in table.ids]) if leaked else table
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+        DataError: when it is missing or damaged.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

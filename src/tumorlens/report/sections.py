@@ -13,7 +13,8 @@ from tumorlens.report import findings, words
 from tumorlens.report.curve_charts import CALIBRATION_LEAST, calibration_bins
 from tumorlens.report.run_folder import RunFolder
 
-_TOGETHER = {
+# What is never divided, by the unit of chance.
+TOGETHER = {
     "patient": "the slices of a patient",
     "duplicate cluster": "the slices of a known patient or group, copies of a picture, and look-alikes",
     "slice": "copies of a picture; patients are not known",
@@ -59,29 +60,31 @@ def view(run: RunFolder) -> dict[str, Any]:
 def _tiles(metrics: Mapping[str, Any], *, drawn: bool) -> list[dict[str, str]]:
     test, validation = metrics["test"], words.scored(metrics, "validation")
     tiles = [
-        _tile("Test accuracy", test["accuracy"], _interval(test.get("accuracy_ci95"))),
-        _tile("Patient-level accuracy", test.get("patient_accuracy"), _patient_note(test)),
-        _tile("Balanced accuracy", test["balanced_accuracy"], _interval(test.get("balanced_accuracy_ci95"))),
+        tile("Test accuracy", test["accuracy"], interval(test.get("accuracy_ci95"))),
+        tile("Patient-level accuracy", test.get("patient_accuracy"), _patient_note(test)),
+        tile("Balanced accuracy", test["balanced_accuracy"], interval(test.get("balanced_accuracy_ci95"))),
     ]
     if validation:
-        tiles.append(_tile("Validation accuracy", validation["accuracy"], words.sample(validation, drawn=drawn)))
+        tiles.append(tile("Validation accuracy", validation["accuracy"], words.sample(validation, drawn=drawn)))
     else:
-        tiles.append(_tile("Validation accuracy", None, "no validation set"))
+        tiles.append(tile("Validation accuracy", None, "no validation set"))
     return tiles
 
 
-def _tile(name: str, share: float | None, note: str) -> dict[str, str]:
+def tile(name: str, share: float | None, note: str) -> dict[str, str]:
+    """A large number with its name above and a note below."""
     return {"name": name, "value": words.percent(share), "note": note}
 
 
-def _interval(interval: list[float] | None) -> str:
-    return f"95{words.NBSP}% interval {words.percent_range(interval)}" if interval else "no interval"
+def interval(bounds: list[float] | None) -> str:
+    """An interval, or that there is none."""
+    return f"95{words.NBSP}% interval {words.percent_range(bounds)}" if bounds else "no interval"
 
 
 def _patient_note(scores: Mapping[str, Any]) -> str:
     if scores.get("patient_accuracy") is None:
         return "patients not known"
-    return _interval(scores.get("patient_accuracy_ci95"))
+    return interval(scores.get("patient_accuracy_ci95"))
 
 
 def _data(run: RunFolder) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _data(run: RunFolder) -> dict[str, Any]:
         "groups_title": {"patient": "Patients", "duplicate cluster": "Clusters"}.get(data.get("unit", ""), "Groups"),
         "sources": data.get("sources") or [],
         # What the data's own test set shares with training is told as a leak; then nothing may be promised here.
-        "together": None if findings.crossing(metrics, run.audit) else _TOGETHER.get(data.get("unit", "")),
+        "together": None if findings.crossing(metrics, run.audit) else TOGETHER.get(data.get("unit", "")),
         "notes": data.get("notes") or [],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -36,14 +36,19 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
     if shipped := scored(metrics, "as_shipped"):
         last.append(("As shipped (leaky)", percent(shipped["accuracy"]), _leak_note(metrics)))
     if folds := scored(metrics, "cross_validation"):
-        note = (
-            f"{_interval(folds.get('accuracy_ci95'))}, {len(folds['folds'])} folds, SD {percent(folds['accuracy_sd'])}"
-        )
+        note = f"{bounds(folds.get('accuracy_ci95'))}, {len(folds['folds'])} folds, SD {percent(folds['accuracy_sd'])}"
         last.append(("Cross-validation", percent(folds["accuracy"]), note))
-    if best := metrics.get("shortcut"):
-        note = f"{_interval(best['ci95'])}, balanced, by the {best['probe']} alone; guessing: {percent(best['chance'])}"
-        last.append(("Best shortcut", percent(best["balanced_accuracy"]), note))
+    last += shortcut_facts(metrics)
     return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
+
+
+def shortcut_facts(metrics: Mapping[str, Any]) -> list[Fact]:
+    """The probe that names the class best without seeing a tumour; nothing where none was scored."""
+    best = metrics.get("shortcut")
+    if not best:
+        return []
+    note = f"{bounds(best['ci95'])}, balanced, by the {best['probe']} alone; guessing: {percent(best['chance'])}"
+    return [("Best shortcut", percent(best["balanced_accuracy"]), note)]
 
 
 def scores_text(document: Mapping[str, Any]) -> str:
@@ -54,26 +59,31 @@ def scores_text(document: Mapping[str, Any]) -> str:
 def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:
     facts = [
         *before,
-        (name, percent(test["accuracy"]), f"{_interval(test.get('accuracy_ci95'))}, {sample(test, drawn=drawn)}"),
+        (name, percent(test["accuracy"]), f"{bounds(test.get('accuracy_ci95'))}, {sample(test, drawn=drawn)}"),
     ]
     if test.get("patient_accuracy") is not None:
-        facts.append(("Patient-level", percent(test["patient_accuracy"]), _interval(test.get("patient_accuracy_ci95"))))
+        facts.append(("Patient-level", percent(test["patient_accuracy"]), bounds(test.get("patient_accuracy_ci95"))))
     facts += [
-        ("Balanced accuracy", percent(test["balanced_accuracy"]), _interval(test.get("balanced_accuracy_ci95"))),
+        ("Balanced accuracy", percent(test["balanced_accuracy"]), bounds(test.get("balanced_accuracy_ci95"))),
         ("AUROC, mean", score(test.get("auroc_macro")), ""),
         *after,
     ]
-    lines = _columns(facts, "<><")
+    lines = columns(facts, "<><")
     table = [("Class", "n", "sensitivity", "95 % interval")]
     for label, part in test["per_class"].items():
         interval = percent_range(part.get("sensitivity_ci95"))
         table.append((title(label), count(part["n"]), percent(part["sensitivity"]), interval))
-    text = "\n".join([*lines, "", *_columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
-    # Terminals and log files get plain spaces.
+    text = "\n".join([*lines, "", *columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """The same with plain spaces, for terminals and log files."""
     return text.replace(NBSP, " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
 
 
-def _columns(rows: list[Any], align: str) -> list[str]:
+def columns(rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Lines of a table; ``align`` has ``<`` or ``>`` for each column."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(align))]
     return [
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)).rstrip()
@@ -81,7 +91,8 @@ def _columns(rows: list[Any], align: str) -> list[str]:
     ]
 
 
-def _interval(interval: list[float] | None) -> str:
+def bounds(interval: Sequence[float] | None) -> str:
+    """An interval, or that there is none."""
     return f"95 % interval {percent_range(interval)}" if interval else "no interval"
 
 

@@ -1,0 +1,77 @@
+"""``tumorlens crossval``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tumorlens.cli.options import DATA, add_columns, add_settings, add_training, check_resumed, settings_of
+from tumorlens.cli.show import reporter
+from tumorlens.errors import UsageError
+
+_EXAMPLES = """examples:
+  tumorlens crossval brain_tumors/ --folds 5 --seeds 3 --out stability
+  tumorlens crossval figshare/index.csv --fold-column official_fold --jobs 2"""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    command.add_argument("data", nargs="*", metavar="DATA", help=f"one or more of: {DATA}")
+    command.add_argument("--resume", metavar="DIR", help="continue a stopped or killed cross-validation")
+    command.add_argument("--out", metavar="DIR", help="its folder (default: runs/<time>-<name>)")
+    command.add_argument("--name", metavar="NAME", help="of the cross-validation")
+    add_training(command)
+    command.add_argument("--folds", type=int, metavar="K", help="folds that no patient crosses (default: 5)")
+    command.add_argument("--seeds", type=int, metavar="N", help="trainings of each fold (default: 1)")
+    command.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: 1)")
+    command.add_argument("--ray", metavar="ADDRESS", help="train on an existing Ray cluster: auto, or host:port")
+    add_settings(command)
+    add_columns(command, test_fold=False)
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = f"{_EXAMPLES}\n\n{command.epilog}"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Cross-validate, or continue."""
+    from tumorlens.pipeline.spreading import Workers
+
+    tell = reporter(quiet=arguments.quiet)
+    jobs = arguments.jobs if arguments.jobs is not None else (0 if arguments.ray else 1)
+    workers = Workers(jobs, arguments.ray or "")
+    if arguments.resume:
+        check_resumed(arguments, arguments.folds, arguments.seeds)
+        from tumorlens.pipeline.crossvalidating import resume
+
+        result = resume(arguments.resume, workers=workers, reporter=tell)
+    else:
+        if not arguments.data:
+            raise UsageError(
+                "found neither DATA nor --resume",
+                hint="tumorlens crossval DATA starts one; tumorlens crossval --resume DIR continues one",
+            )
+        if arguments.folds is not None and arguments.fold_column:
+            raise UsageError("found both --folds and --fold-column", hint="the data's folds, or folds made here: one")
+        if arguments.folds is not None and arguments.folds < 2:
+            raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")
+        settings = settings_of(
+            arguments,
+            **{
+                "model.name": arguments.model,
+                "train.epochs": arguments.epochs,
+                "train.device": arguments.device,
+                "evaluate.folds": arguments.folds,
+                "evaluate.seeds": arguments.seeds,
+            },
+        )
+        from tumorlens.pipeline.crossvalidating import crossval
+
+        result = crossval(
+            arguments.data, settings=settings, out=arguments.out, name=arguments.name, workers=workers, reporter=tell
+        )
+    from tumorlens.report.repeated_text import repeated_text
+
+    lines = [repeated_text(result.metrics), "", f"folder  {result.folder}"]
+    if result.report:
+        lines.append(f"report  {result.report}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0

@@ -1,0 +1,302 @@
+"""Cross-validation of a recipe, folds × seeds: how good it is, how much that varies, and how sure both are.
+
+The folder holds ``config.toml``, ``manifest.csv`` (with the folds), ``run.json``, ``audit.json``, one run folder for
+each training (``seed-<s>/folds/<k>``), the out-of-fold answers of each seed (``seed-<s>/folds/predictions.csv``),
+``metrics.json`` and ``report.html``.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tumorlens import __version__, config
+from tumorlens.audit.examine import Examination, judged
+from tumorlens.config import Settings
+from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest
+from tumorlens.errors import DataError, Interrupted, MissingExtraError
+from tumorlens.evaluation.metrics import evaluate_table
+from tumorlens.evaluation.repeated import repeated_scores
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.io.atomic import write_json
+from tumorlens.labels import LabelEncoding
+from tumorlens.models import keras_setup, registry
+from tumorlens.pipeline import finishing, folds, locking, running, runs, spreading
+from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
+from tumorlens.pipeline.dataset import Data, labelled, read, standardised
+from tumorlens.pipeline.dividing import examined
+from tumorlens.pipeline.reporter import LogReporter, Reporter
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.recipe import Recipe
+
+USUAL_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """A finished cross-validation.
+
+    Attributes:
+        folder: where everything is.
+        metrics: ``metrics.json``.
+        report: the HTML report, or None when the ``report`` extra is not installed.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    report: Path | None
+
+
+def crossval(
+    data: Data,
+    *,
+    settings: Settings | Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    workers: spreading.Workers = spreading.HERE,
+    reporter: Reporter | None = None,
+) -> CrossValidation:
+    """Train and test a recipe on every fold, with every seed.
+
+    Folds are made by ``evaluate.folds`` (5 when 0) so that no group crosses, or brought by ``data.fold_column``. What
+    of a brought fold shares a group with the others is left out of the scores and counted.
+
+    Args:
+        data: DATA, several to join, or a manifest.
+        settings: of the recipe; ``evaluate.seeds`` trainings of each fold.
+        out: the folder; ``runs/<time>-<name>`` when None.
+        name: the network's name when None.
+        workers: who trains.
+        reporter: told how it goes.
+
+    Raises:
+        ConfigError: for settings, a model or a device that do not exist.
+        DataError: when the data cannot be used, or not be divided so.
+        EnvironmentFailure: when the machine refuses (disk full), or workers keep dying.
+        Interrupted: after Ctrl-C; continue with :func:`resume`.
+    """
+    chosen, tell = _chosen(settings), reporter or Reporter()
+    keras_setup.check(chosen.train.device)
+    registry.check(chosen.model)
+    spreading.check(workers)
+    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
+    LabelEncoding.fit(manifest.labels)
+    looks, found = _audited(manifest, chosen, tell)
+    recipe = Recipe.from_settings(chosen.preprocess)
+    ready = standardised(found.manifest, recipe, tell)
+    for seed in seeds(chosen):
+        _check_honest(folds.plan(ready.manifest, _of_seed(chosen, seed)))
+    running.tell_start(tell)
+    chosen = running.with_precision(chosen, tell)
+    title = name or chosen.model.name
+    with runs.new_folder(out, title) as folder:
+        start = runs.Start(
+            name=title,
+            created=runs.now(),
+            fingerprint=runs.fingerprint(ready.manifest, ready.digests, recipe.key),
+            notes=ready.manifest.notes,
+            skipped=ready.manifest.skipped,
+            provenance=ready.manifest.provenance,
+            versions=runs.versions(),
+            kind="crossval",
+        )
+        log = LogReporter(tell, folder / "log.txt")
+        document, page = write_audit(found, looks, data, chosen, folder, log)
+        runs.begin(folder, chosen, ready.manifest, start)
+        tell_audit(document, page, log)
+        return _go_on(folder, chosen, ready, start, workers, log)
+
+
+def resume(
+    folder: str | os.PathLike[str], *, workers: spreading.Workers = spreading.HERE, reporter: Reporter | None = None
+) -> CrossValidation:
+    """Continue a cross-validation that was stopped or killed; trainings that have ended are not repeated.
+
+    Raises:
+        UsageError: when there is none in the folder, or it is running.
+        DataError: when the images are no longer those it began with.
+    """
+    path, tell = Path(folder), reporter or Reporter()
+    spreading.check(workers)
+    runs.check_begun(path)
+    with locking.held(path):
+        log = LogReporter(tell, path / "log.txt")
+        settings, ready, start = reopened(path, log)
+        log.note(f"continuing {path}")
+        return _go_on(path, settings, ready, start, workers, log)
+
+
+def reopened(folder: Path, tell: Reporter) -> tuple[Settings, Standardised, runs.Start]:
+    """A cross-validation that has begun, with its slices.
+
+    Raises:
+        UsageError: when there is none in the folder.
+        DataError: when the images are no longer those it began with.
+    """
+    settings, manifest, start = runs.reopen(folder, "crossval")
+    recipe = Recipe.from_settings(settings.preprocess)
+    ready = standardised(manifest, recipe, tell)
+    runs.check_unchanged(folder, start, runs.fingerprint(ready.manifest, ready.digests, recipe.key))
+    return settings, ready, start
+
+
+def seeds(settings: Settings) -> range:
+    """The seeds of a cross-validation's trainings."""
+    return range(settings.seed, settings.seed + settings.evaluate.seeds)
+
+
+def train_one(
+    folder: Path, seed: int, fold: str, settings: Settings, ready: Standardised, start: runs.Start, tell: Reporter
+) -> None:
+    """One training of a cross-validation, begun or continued; nothing when it has ended."""
+    (chosen,) = (one for one in folds.plan(ready.manifest, _of_seed(settings, seed)) if one.name == fold)
+    folds.train_fold(folder / f"seed-{seed}", chosen, ready, start, tell)
+
+
+def _chosen(settings: Settings | Mapping[str, Any] | None) -> Settings:
+    chosen = config.as_settings(settings)
+    if chosen.data.fold_column or chosen.evaluate.folds:
+        return chosen
+    return msgspec.structs.replace(chosen, evaluate=msgspec.structs.replace(chosen.evaluate, folds=USUAL_FOLDS))
+
+
+def _of_seed(settings: Settings, seed: int) -> Settings:
+    return msgspec.structs.replace(settings, seed=seed)
+
+
+def _audited(manifest: Manifest, settings: Settings, tell: Reporter) -> tuple[Standardised, Examination]:
+    """Records of the usable slices and what was found in them, in folds."""
+    looks, found = examined(manifest, settings, tell)
+    if settings.data.fold_column:
+        divided = found.manifest.with_rows(replace(row, split="") for row in found.manifest)
+        if len({row.fold for row in divided} - {""}) < 2:
+            raise DataError(
+                f"column {settings.data.fold_column} holds fewer than two folds",
+                hint="name another --fold-column, or leave it out and let --folds K divide",
+                code="no_fold",
+            )
+    else:
+        divided = folds.divide(found.manifest, settings.evaluate.folds, settings.seed)
+    found = judged(found, divided)
+    return looks, probed(found, looks, settings, tell) if settings.data.audit == "full" else found
+
+
+def _check_honest(planned: list[folds.Fold]) -> None:
+    """Refuse, before hours of training, a fold of which nothing would be left to score."""
+    for fold in planned:
+        leaks = splitting.leaked(fold.manifest)
+        if all(row.id in leaks for row in fold.manifest.split("test")):
+            raise DataError(
+                f"every slice of fold {fold.name!r} has a copy or a patient in other folds",
+                hint="leave out --fold-column and let tumorlens divide by patient",
+                code="all_leaked",
+            )
+
+
+def _go_on(
+    folder: Path,
+    settings: Settings,
+    ready: Standardised,
+    start: runs.Start,
+    workers: spreading.Workers,
+    tell: Reporter,
+) -> CrossValidation:
+    names = [fold.name for fold in folds.plan(ready.manifest, settings)]
+    left = [
+        (seed, name)
+        for seed in seeds(settings)
+        for name in names
+        if runs.finished(folds.place_of(folder / f"seed-{seed}", name)) is None
+    ]
+    try:
+        if workers == spreading.HERE:
+            total, done = len(names) * settings.evaluate.seeds, len(names) * settings.evaluate.seeds - len(left)
+            for number, (seed, name) in enumerate(left, start=done + 1):
+                tell.note(f"training {number} of {total}: seed {seed}, fold {name}")
+                train_one(folder, seed, name, settings, ready, start, tell)
+        else:
+            spreading.spread(folder, left, settings, workers, tell)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
+        raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
+    tell.note("scoring")
+    metrics = _metrics(folder, settings, ready, start, names)
+    write_json(folder / "metrics.json", metrics)
+    report = None
+    try:
+        from tumorlens.report.crossval_page import render_crossval
+
+        report = render_crossval(folder)
+    except MissingExtraError as error:
+        tell.warn(f"no report: {error.message}; {error.hint}")
+    return CrossValidation(folder, metrics, report)
+
+
+def _metrics(
+    folder: Path, settings: Settings, ready: Standardised, start: runs.Start, names: list[str]
+) -> dict[str, Any]:
+    """``metrics.json``: the scores over all slices, each seed's, and each training's."""
+    leaked = {name for fold in folds.plan(ready.manifest, settings) for name in splitting.leaked(fold.manifest)}
+    tables = [folds.pool(folder / f"seed-{seed}", names) for seed in seeds(settings)]
+    clean = [_without(table, leaked) for table in tables]
+    trainings = [_training(folder, seed, name) for seed in seeds(settings) for name in names]
+    by_fold = [statistics.fmean(one["accuracy"] for one in trainings if one["fold"] == name) for name in names]
+
+    def repeated(of: list[PredictionTable]) -> dict[str, Any]:
+        return repeated_scores(of, bootstrap=settings.evaluate.bootstrap, seed=settings.seed)
+
+    return {
+        "schema": 1,
+        "kind": "crossval",
+        "name": start.name,
+        "created": start.created,
+        "labels": list(tables[0].names),
+        "scores": repeated(clean),
+        "as_shipped": {**repeated(tables), "leaky": True} if leaked else None,
+        "leaked": {"removed": len(leaked), "ids": sorted(leaked)} if leaked else None,
+        "seeds": [
+            {"seed": seed, **evaluate_table(table, bootstrap=settings.evaluate.bootstrap, seed=settings.seed)}
+            for seed, table in zip(seeds(settings), clean, strict=True)
+        ],
+        "folds": trainings,
+        "accuracy_sd_between_folds": statistics.stdev(by_fold),
+        "shortcut": finishing.best_shortcut(folder),
+        "data": {
+            "sources": sorted({row.source for row in ready.manifest}),
+            "counts": {name: _in_fold(ready.manifest, name).count() for name in names},
+            "groups": {name: len(set(_in_fold(ready.manifest, name).groups)) for name in names},
+            "fold_column": settings.data.fold_column,
+            "never_tested": len(_in_fold(ready.manifest, "")),
+            "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
+            "notes": list(start.notes),
+            "fingerprint": start.fingerprint,
+        },
+        "versions": {**start.versions, "tumorlens": __version__},
+    }
+
+
+def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:
+    return table.where([name not in leaked for name in table.ids]) if leaked else table
+
+
+def _in_fold(manifest: Manifest, name: str) -> Manifest:
+    return manifest.where(lambda row: row.fold == name)
+
+
+def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
+    """One training in a line."""
+    metrics = runs.finished(folds.place_of(folder / f"seed-{seed}", fold)) or {}
+    test, training = metrics["test"], metrics["training"]
+    return {
+        "seed": seed,
+        "fold": fold,
+        **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
+        **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
+    }
