@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from tumorlens.config import Settings
 from tumorlens.errors import EnvironmentFailure, MissingExtraError, TumorLensError, UsageError
@@ -23,6 +24,7 @@ from tumorlens.pipeline.reporter import Reporter
 # Rounds in a row in which workers died and no training went on by a single epoch.
 _PATIENCE = 3
 _LOOK_SECONDS = 1.0
+_WAIT_SECONDS = 60.0
 Job = tuple[int, str]
 
 
@@ -68,13 +70,11 @@ def spread(folder: Path, jobs: Sequence[Job], settings: Settings, workers: Worke
         TumorLensError: the first that a training raised.
     """
     left, idle = list(jobs), 0
-    with _backend(workers, tell) as backend, _watched(folder, left, settings.train.epochs, tell):
+    with _cluster(workers, tell), _watched(folder, left, settings.train.epochs, tell):
         while left:
             before = _epochs(folder, left)
             try:
-                _round(folder, left, backend)
-            except TumorLensError:
-                raise
+                errors = _round(folder, left, workers)
             except Exception as died:
                 still = [job for job in left if not _finished(folder, job)]
                 idle = 0 if len(still) < len(left) or _epochs(folder, still) > before else idle + 1
@@ -85,22 +85,35 @@ def spread(folder: Path, jobs: Sequence[Job], settings: Settings, workers: Worke
                         code="workers_died",
                     ) from died
                 tell.warn(f"a worker died; going on with {len(still)} trainings ({type(died).__name__})")
+                errors = []
+            for error in errors:
+                if error is not None:
+                    raise error
             left = [job for job in left if not _finished(folder, job)]
 
 
-def _round(folder: Path, jobs: Sequence[Job], backend: _Backend) -> None:
+def _round(folder: Path, jobs: Sequence[Job], workers: Workers) -> list[Exception | None]:
+    """All trainings once; what each ended with. Raises what the backend raises when a worker is gone."""
     import joblib
 
-    with joblib.parallel_config(backend=backend.name):
-        errors = joblib.Parallel(n_jobs=backend.jobs, batch_size=1, pre_dispatch="all")(
-            joblib.delayed(work)(str(folder.resolve()), seed, fold, backend.threads) for seed, fold in jobs
+    backend, cores = "loky", os.cpu_count() or 1
+    count = workers.jobs
+    if workers.ray:
+        import ray
+
+        # Asked again each round: a machine may have left. More jobs than processors would wait for ever. For one
+        # alone Ray's backend takes this process, which is on a machine of the cluster, too.
+        backend, cores = "ray", max(1, int(ray.cluster_resources().get("CPU", 1)))
+        count = min(workers.jobs or cores, cores)
+    count = min(count, len(jobs))
+    with joblib.parallel_config(backend=backend):
+        errors: list[Exception | None] = joblib.Parallel(n_jobs=count, batch_size=1, pre_dispatch="all")(
+            joblib.delayed(work)(str(folder.resolve()), seed, fold, max(1, cores // count)) for seed, fold in jobs
         )
-    for error in errors:
-        if error is not None:
-            raise error
+    return errors
 
 
-def work(folder: str, seed: int, fold: str, threads: int) -> TumorLensError | None:
+def work(folder: str, seed: int, fold: str, threads: int) -> Exception | None:
     """What a worker does: one training of the cross-validation in ``folder``.
 
     Args:
@@ -110,7 +123,7 @@ def work(folder: str, seed: int, fold: str, threads: int) -> TumorLensError | No
         threads: that it may use.
 
     Returns:
-        None, or the error that ended it: raised, each backend would wrap it in another way.
+        None, or the error that ended it: so that what a backend raises means that a worker is gone.
     """
     # TensorFlow reads these when it is first imported.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
@@ -125,25 +138,34 @@ def work(folder: str, seed: int, fold: str, threads: int) -> TumorLensError | No
                 hint="the folder and the data must lie where every machine of the cluster has them under the same path",
                 code="not_shared",
             )
-        train_one(place, seed, fold, *reopened(place, Reporter()), Reporter())
+        begun = reopened(place, Reporter())
+        _patiently(lambda: train_one(place, seed, fold, *begun, Reporter()))
     except TumorLensError as error:
         return error
+    except Exception:  # noqa: BLE001 - told by the process that was asked for it
+        return RuntimeError(traceback.format_exc())
     return None
 
 
-class _Backend(NamedTuple):
-    """joblib's backend, how many trainings at a time, and the threads of each."""
-
-    name: str
-    jobs: int
-    threads: int
+def _patiently(train: Callable[[], None]) -> None:
+    """Wait for a worker that was given up and has yet to end."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return train()
+        except UsageError as error:
+            if error.code != "running" or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 @contextmanager
-def _backend(workers: Workers, tell: Reporter) -> Iterator[_Backend]:
+def _cluster(workers: Workers, tell: Reporter) -> Iterator[None]:
+    """Inside, this process belongs to the Ray cluster, where one is named."""
     if not workers.ray:
-        yield _Backend("loky", workers.jobs, max(1, (os.cpu_count() or 1) // workers.jobs))
+        yield
         return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     import ray
     from ray.util.joblib import register_ray
 
@@ -157,10 +179,9 @@ def _backend(workers: Workers, tell: Reporter) -> Iterator[_Backend]:
         ) from error
     try:
         register_ray()
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        tell.note(f"Ray cluster: {len(ray.nodes())} machines, {cores} processors")
-        jobs = min(workers.jobs or cores, cores)  # more would wait for processors that are not there
-        yield _Backend("ray", jobs, cores // jobs)
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        tell.note(f"Ray cluster: {len(alive)} machines, {ray.cluster_resources().get('CPU', 0):.0f} processors")
+        yield
     finally:
         ray.shutdown()
 
