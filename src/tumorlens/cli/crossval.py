@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import DATA, add_columns, add_settings, add_training, check_resumed, settings_of
+from tumorlens.cli.options import (
+    DATA,
+    add_columns,
+    add_settings,
+    add_training,
+    add_workers,
+    check_resumed,
+    settings_of,
+    workers_of,
+)
 from tumorlens.cli.show import reporter
 from tumorlens.errors import UsageError
 
@@ -23,8 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_training(command)
     command.add_argument("--folds", type=int, metavar="K", help="folds that no patient crosses (default: 5)")
     command.add_argument("--seeds", type=int, metavar="N", help="trainings of each fold (default: 1)")
-    command.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: 1)")
-    command.add_argument("--ray", metavar="ADDRESS", help="train on an existing Ray cluster: auto, or host:port")
+    add_workers(command)
     add_settings(command)
     add_columns(command, test_fold=False)
     command.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -33,11 +41,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Cross-validate, or continue."""
-    from tumorlens.pipeline.spreading import Workers
-
-    tell = reporter(quiet=arguments.quiet)
-    jobs = arguments.jobs if arguments.jobs is not None else (0 if arguments.ray else 1)
-    workers = Workers(jobs, arguments.ray or "")
+    tell, workers = reporter(quiet=arguments.quiet), workers_of(arguments)
     if arguments.resume:
         check_resumed(arguments, arguments.folds, arguments.seeds)
         from tumorlens.pipeline.crossvalidating import resume

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "score a model on labelled data",
     "crossval": "train and test on every fold, with several seeds: how good, how stable",
     "compare": "say whether one run is better than another",
+    "tune": "search for better settings, without touching the test slices",
     "predict": "name the tumour in files, folders and volumes",
     "audit": "say what is wrong with a data set",
     "split": "divide a data set so that no patient leaks",

@@ -7,11 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.errors import UsageError
+
+if TYPE_CHECKING:
+    from tumorlens.pipeline.spreading import Workers
 
 MODEL = "run folder, bundle folder or bundle .zip"
 DATA = (
@@ -36,6 +39,20 @@ def add_training(command: argparse.ArgumentParser) -> None:
     epochs = f"passes over the images (default: {config.TrainSettings().epochs})"
     command.add_argument("--epochs", type=int, metavar="N", help=epochs)
     command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """``--jobs``, ``--ray``."""
+    command.add_argument("--jobs", type=int, metavar="N", help="trainings at a time (default: 1)")
+    command.add_argument("--ray", metavar="ADDRESS", help="train on an existing Ray cluster: auto, or host:port")
+
+
+def workers_of(arguments: argparse.Namespace) -> Workers:
+    """Who trains: this process, several, or as many as a cluster has processors."""
+    from tumorlens.pipeline.spreading import Workers
+
+    jobs = arguments.jobs if arguments.jobs is not None else (0 if arguments.ray else 1)
+    return Workers(jobs, arguments.ray or "")
 
 
 def check_resumed(arguments: argparse.Namespace, *more: object) -> None:

@@ -13,6 +13,7 @@ from tumorlens.config.sections import (
     PreprocessSettings,
     Settings,
     TrainSettings,
+    TuneSettings,
 )
 from tumorlens.config.writing import to_dict, to_toml
 
@@ -24,6 +25,7 @@ __all__ = [
     "PreprocessSettings",
     "Settings",
     "TrainSettings",
+    "TuneSettings",
     "all_keys",
     "as_settings",
     "from_dict",

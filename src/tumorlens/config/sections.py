@@ -158,6 +158,19 @@ class EvaluateSettings(Section, frozen=True):
     ] = False
 
 
+class TuneSettings(Section, frozen=True):
+    """How ``tumorlens tune`` searches; test slices take no part."""
+
+    trials: Annotated[int, Meta(ge=1, le=100_000, description="settings that are tried")] = 30
+    folds: Annotated[
+        int,
+        Meta(ge=1, le=100, description="inner folds that each is trained on; 1: the validation set alone"),
+    ] = 3
+    goal: Annotated[
+        Literal["accuracy", "loss"], Meta(description="what decides on the validation slices; loss: cross-entropy")
+    ] = "accuracy"
+
+
 class Settings(Section, frozen=True):
     """All settings of a run."""
 
@@ -168,6 +181,7 @@ class Settings(Section, frozen=True):
     train: TrainSettings = TrainSettings()
     augment: AugmentSettings = AugmentSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    tune: TuneSettings = TuneSettings()
 
     def __post_init__(self) -> None:
         fractions = self.data.fractions

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tumorlens.pipeline.evaluating import evaluate
     from tumorlens.pipeline.model import Model, load
     from tumorlens.pipeline.training import Run, resume, train
+    from tumorlens.pipeline.tuning import Search, tune
+    from tumorlens.pipeline.tuning import resume as resume_tune
 
 from tumorlens.pipeline.dataset import read
 
@@ -21,6 +23,7 @@ __all__ = [
     "CrossValidation",
     "Model",
     "Run",
+    "Search",
     "audit",
     "compare",
     "crossval",
@@ -29,8 +32,10 @@ __all__ = [
     "read",
     "resume",
     "resume_crossval",
+    "resume_tune",
     "split",
     "train",
+    "tune",
 ]
 
 # Public name → module and the name there.
@@ -45,6 +50,9 @@ _LATER = {
     "train": ("training", "train"),
     "resume": ("training", "resume"),
     "Run": ("training", "Run"),
+    "tune": ("tuning", "tune"),
+    "Search": ("tuning", "Search"),
+    "resume_tune": ("tuning", "resume"),
     "evaluate": ("evaluating", "evaluate"),
     "load": ("model", "load"),
     "Model": ("model", "Model"),

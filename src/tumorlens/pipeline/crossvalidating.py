@@ -152,10 +152,14 @@ def seeds(settings: Settings) -> range:
     return range(settings.seed, settings.seed + settings.evaluate.seeds)
 
 
-def train_one(
+def train_one(folder: Path, seed: int, fold: str) -> None:
+    """One training of a cross-validation that has begun, by a worker; nothing when it has ended."""
+    _train(folder, seed, fold, *reopened(folder, Reporter()), Reporter())
+
+
+def _train(
     folder: Path, seed: int, fold: str, settings: Settings, ready: Standardised, start: runs.Start, tell: Reporter
 ) -> None:
-    """One training of a cross-validation, begun or continued; nothing when it has ended."""
     (chosen,) = (one for one in folds.plan(ready.manifest, _of_seed(settings, seed)) if one.name == fold)
     folds.train_fold(folder / f"seed-{seed}", chosen, ready, start, tell)
 
@@ -209,20 +213,34 @@ def _go_on(
     tell: Reporter,
 ) -> CrossValidation:
     names = [fold.name for fold in folds.plan(ready.manifest, settings)]
-    left = [
-        (seed, name)
-        for seed in seeds(settings)
-        for name in names
-        if runs.finished(folds.place_of(folder / f"seed-{seed}", name)) is None
-    ]
+    every = [(seed, name) for seed in seeds(settings) for name in names]
+    places = {(seed, name): folds.place_of(folder / f"seed-{seed}", name) for seed, name in every}
+
+    def left() -> list[tuple[int, str]]:
+        return [one for one in every if runs.finished(places[one]) is None]
+
+    def done() -> int:
+        # One that was stopped early has no more to come.
+        whole = settings.train.epochs
+        ended = {place: (place / "bundle" / "bundle.json").is_file() for place in places.values()}
+        return sum(whole if ended[place] else spreading.epochs_of(place) for place in places.values())
+
     try:
         if workers == spreading.HERE:
-            total, done = len(names) * settings.evaluate.seeds, len(names) * settings.evaluate.seeds - len(left)
-            for number, (seed, name) in enumerate(left, start=done + 1):
-                tell.note(f"training {number} of {total}: seed {seed}, fold {name}")
-                train_one(folder, seed, name, settings, ready, start, tell)
+            for seed, name in left():
+                tell.note(f"training {every.index((seed, name)) + 1} of {len(every)}: seed {seed}, fold {name}")
+                _train(folder, seed, name, settings, ready, start, tell)
         else:
-            spreading.spread(folder, left, settings, workers, tell)
+            work = spreading.Work(
+                folder=folder,
+                call=train_one,
+                left=left,
+                mend=lambda: None,  # a training goes on from its checkpoint
+                done=done,
+                epochs=settings.train.epochs * len(every),
+                what="trainings",
+            )
+            spreading.spread(work, workers, tell)
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None

@@ -32,7 +32,38 @@ class Reporter:
         """Training ended, one way or another."""
 
 
-class LogReporter(Reporter):
+class Passing(Reporter):
+    """Passes everything on.
+
+    Args:
+        inner: who shows it.
+    """
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+
+    def note(self, text: str) -> None:
+        self._inner.note(text)
+
+    def warn(self, text: str) -> None:
+        self._inner.warn(text)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        with self._inner.progress(title) as update:
+            yield update
+
+    def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
+        self._inner.batch(epoch, epochs, step, steps, loss, accuracy)
+
+    def epoch(self, row: dict[str, float], epochs: int) -> None:
+        self._inner.epoch(row, epochs)
+
+    def trained(self) -> None:
+        self._inner.trained()
+
+
+class LogReporter(Passing):
     """Passes everything on, and keeps the sentences in a log file.
 
     Args:
@@ -41,24 +72,22 @@ class LogReporter(Reporter):
     """
 
     def __init__(self, inner: Reporter, path: Path) -> None:
-        self._inner, self._path = inner, path
+        super().__init__(inner)
+        self._path = path
 
     def note(self, text: str) -> None:
         self._write(text)
-        self._inner.note(text)
+        super().note(text)
 
     def warn(self, text: str) -> None:
         self._write(f"warning: {text}")
-        self._inner.warn(text)
+        super().warn(text)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         self._write(title)
-        with self._inner.progress(title) as update:
+        with super().progress(title) as update:
             yield update
-
-    def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
-        self._inner.batch(epoch, epochs, step, steps, loss, accuracy)
 
     def epoch(self, row: dict[str, float], epochs: int) -> None:
         self._write(
@@ -66,10 +95,7 @@ class LogReporter(Reporter):
             f"validation loss {row['val_loss']:.4f}, validation accuracy {row['val_accuracy']:.4f}, "
             f"{row['seconds']:.1f} s"
         )
-        self._inner.epoch(row, epochs)
-
-    def trained(self) -> None:
-        self._inner.trained()
+        super().epoch(row, epochs)
 
     def _write(self, text: str) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="seconds")

@@ -35,9 +35,9 @@ _SHOWN = (
     "numpy",
     "opencv-python-headless",
 )
-_KINDS = {"training": "single training", "crossval": "cross-validation"}
+_KINDS = {"training": "single training", "crossval": "cross-validation", "tune": "search"}
 # What there may be before config.toml, which marks the run as begun.
-_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "run.json"})
+_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "run.json", "space.toml"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Start:
         skipped: what was left out of it.
         provenance: of the data.
         versions: of the programs.
-        kind: ``training`` or ``crossval``: which command continues it.
+        kind: ``training``, ``crossval`` or ``tune``: which command continues it.
     """
 
     name: str
@@ -117,7 +117,7 @@ def continuing(folder: Path) -> str:
         kind = json.loads((folder / "run.json").read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         kind = "training"
-    return f"tumorlens {'crossval' if kind == 'crossval' else 'train'} --resume {folder}"
+    return f"tumorlens {kind if kind in ('crossval', 'tune') else 'train'} --resume {folder}"
 
 
 def begin(folder: Path, settings: Settings, manifest: Manifest, start: Start) -> None:

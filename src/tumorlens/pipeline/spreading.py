@@ -1,12 +1,11 @@
-"""Trainings side by side: joblib's processes on this machine, or an existing Ray cluster through Ray's own backend.
+"""Work side by side: joblib's processes on this machine, or an existing Ray cluster through Ray's own backend.
 
-What a worker makes lies in the cross-validation's folder, which every machine sees under the same path, and a training
-continues from its last epoch. So a worker that dies costs no more than an epoch: its training goes to another one.
+What a worker makes lies in a folder that every machine sees under the same path, and a training continues from its last
+epoch. So a worker that dies costs no more than an epoch: what it was at goes to another one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -15,22 +14,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tumorlens.config import Settings
 from tumorlens.errors import EnvironmentFailure, MissingExtraError, TumorLensError, UsageError
-from tumorlens.pipeline import folds, runs
 from tumorlens.pipeline.reporter import Reporter
 
-# Rounds in a row in which workers died and no training went on by a single epoch.
+# Rounds in a row in which workers died and nothing went on by a single epoch.
 _PATIENCE = 3
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 60.0
-Job = tuple[int, str]
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who trains.
+    """Who works.
 
     Attributes:
         jobs: how many trainings at a time; on a cluster 0 leaves it to the cluster.
@@ -43,6 +40,29 @@ class Workers:
 
 # One training at a time, in this process.
 HERE = Workers()
+
+
+@dataclass(frozen=True)
+class Work:
+    """Calls that can be made side by side, in any order.
+
+    Attributes:
+        folder: that they work in.
+        call: a function of a module, given the folder and one of ``left``; raises what a user should read.
+        left: what has not ended; asked again after every round.
+        mend: puts right what a worker that died has left behind.
+        done: epochs that have been trained.
+        epochs: of all.
+        what: they are, for the progress bar.
+    """
+
+    folder: Path
+    call: Callable[..., None]
+    left: Callable[[], Sequence[tuple[Any, ...]]]
+    mend: Callable[[], None]
+    done: Callable[[], int]
+    epochs: int
+    what: str
 
 
 def check(workers: Workers) -> None:
@@ -62,38 +82,38 @@ def check(workers: Workers) -> None:
             raise MissingExtraError("Ray", "ray") from None
 
 
-def spread(folder: Path, jobs: Sequence[Job], settings: Settings, workers: Workers, tell: Reporter) -> None:
-    """Do trainings (seed, fold) of a cross-validation that has begun, several at a time.
+def spread(work: Work, workers: Workers, tell: Reporter) -> None:
+    """Do all that is left, several calls at a time.
 
     Raises:
         EnvironmentFailure: when workers keep dying, the cluster cannot be reached, or it does not see the folder.
-        TumorLensError: the first that a training raised.
+        TumorLensError: the first that a call raised.
     """
-    left, idle = list(jobs), 0
-    with _cluster(workers, tell), _watched(folder, left, settings.train.epochs, tell):
-        while left:
-            before = _epochs(folder, left)
+    idle = 0
+    with _cluster(workers, tell), _watched(work, tell):
+        while left := work.left():
+            before = work.done()
             try:
-                errors = _round(folder, left, workers)
+                errors = _round(work, left, workers)
             except Exception as died:
-                still = [job for job in left if not _finished(folder, job)]
-                idle = 0 if len(still) < len(left) or _epochs(folder, still) > before else idle + 1
+                work.mend()
+                still = work.left()
+                idle = 0 if len(still) < len(left) or work.done() > before else idle + 1
                 if idle == _PATIENCE:
                     raise EnvironmentFailure(
                         f"workers died {idle} times in a row before a training went on: {died}",
-                        hint=f"is there enough memory? Try fewer --jobs, or look into {folder}/seed-*/folds/*/log.txt",
+                        hint=f"is there enough memory? Try fewer --jobs, or look for log.txt in {work.folder}",
                         code="workers_died",
                     ) from died
-                tell.warn(f"a worker died; going on with {len(still)} trainings ({type(died).__name__})")
-                errors = []
+                tell.warn(f"a worker died; going on with {len(still)} {work.what} ({type(died).__name__})")
+                continue
             for error in errors:
                 if error is not None:
                     raise error
-            left = [job for job in left if not _finished(folder, job)]
 
 
-def _round(folder: Path, jobs: Sequence[Job], workers: Workers) -> list[Exception | None]:
-    """All trainings once; what each ended with. Raises what the backend raises when a worker is gone."""
+def _round(work: Work, left: Sequence[tuple[Any, ...]], workers: Workers) -> list[Exception | None]:
+    """All calls once; what each ended with. Raises what the backend raises when a worker is gone."""
     import joblib
 
     backend, cores = "loky", os.cpu_count() or 1
@@ -105,21 +125,22 @@ def _round(folder: Path, jobs: Sequence[Job], workers: Workers) -> list[Exceptio
         # alone Ray's backend takes this process, which is on a machine of the cluster, too.
         backend, cores = "ray", max(1, int(ray.cluster_resources().get("CPU", 1)))
         count = min(workers.jobs or cores, cores)
-    count = min(count, len(jobs))
+    count = min(count, len(left))
+    folder, threads = str(work.folder.resolve()), max(1, cores // count)
     with joblib.parallel_config(backend=backend):
         errors: list[Exception | None] = joblib.Parallel(n_jobs=count, batch_size=1, pre_dispatch="all")(
-            joblib.delayed(work)(str(folder.resolve()), seed, fold, max(1, cores // count)) for seed, fold in jobs
+            joblib.delayed(attempt)(work.call, folder, arguments, threads) for arguments in left
         )
     return errors
 
 
-def work(folder: str, seed: int, fold: str, threads: int) -> Exception | None:
-    """What a worker does: one training of the cross-validation in ``folder``.
+def attempt(call: Callable[..., None], folder: str, arguments: tuple[Any, ...], threads: int) -> Exception | None:
+    """What a worker does: one call.
 
     Args:
-        folder: absolute path.
-        seed: of the training.
-        fold: that it is tested on.
+        call: of the work.
+        folder: absolute path; of a run that has begun.
+        arguments: one of what is left.
         threads: that it may use.
 
     Returns:
@@ -128,18 +149,14 @@ def work(folder: str, seed: int, fold: str, threads: int) -> Exception | None:
     # TensorFlow reads these when it is first imported.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
-    from tumorlens.pipeline.crossvalidating import reopened, train_one
-
-    place = Path(folder)
     try:
-        if not (place / "config.toml").is_file():
+        if not (Path(folder) / "config.toml").is_file():
             raise EnvironmentFailure(
-                f"a worker does not see {place}",
+                f"a worker does not see {folder}",
                 hint="the folder and the data must lie where every machine of the cluster has them under the same path",
                 code="not_shared",
             )
-        begun = reopened(place, Reporter())
-        _patiently(lambda: train_one(place, seed, fold, *begun, Reporter()))
+        _patiently(lambda: call(Path(folder), *arguments))
     except TumorLensError as error:
         return error
     except Exception:  # noqa: BLE001 - told by the process that was asked for it
@@ -147,12 +164,12 @@ def work(folder: str, seed: int, fold: str, threads: int) -> Exception | None:
     return None
 
 
-def _patiently(train: Callable[[], None]) -> None:
+def _patiently(call: Callable[[], None]) -> None:
     """Wait for a worker that was given up and has yet to end."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
-            return train()
+            return call()
         except UsageError as error:
             if error.code != "running" or time.monotonic() > deadline:
                 raise
@@ -187,36 +204,27 @@ def _cluster(workers: Workers, tell: Reporter) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(folder: Path, jobs: Sequence[Job], epochs: int, tell: Reporter) -> Iterator[None]:
-    """Inside, the epochs of all trainings together are shown as they end, read from the folder."""
-    done, every = threading.Event(), list(jobs)
+def _watched(work: Work, tell: Reporter) -> Iterator[None]:
+    """Inside, the epochs of all calls together are shown as they end, read from the folder."""
+    ended = threading.Event()
 
     def watch() -> None:
-        while not done.wait(_LOOK_SECONDS):
-            update(_epochs(folder, every, epochs), epochs * len(every))
+        while not ended.wait(_LOOK_SECONDS):
+            update(work.done(), work.epochs)
 
-    with tell.progress(f"{len(every)} trainings, epochs") as update:
+    with tell.progress(f"{work.what}, epochs") as update:
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
         try:
             yield
         finally:
-            done.set()
+            ended.set()
             thread.join()
 
 
-def _epochs(folder: Path, jobs: Sequence[Job], whole: int = 0) -> int:
-    """Epochs that trainings have behind them; one that has ended counts ``whole``, where given."""
-    total = 0
-    for seed, fold in jobs:
-        place = folds.place_of(folder / f"seed-{seed}", fold)
-        if whole and (place / "bundle" / "bundle.json").is_file():
-            total += whole
-            continue
-        with contextlib.suppress(OSError):
-            total += max(0, (place / "history.csv").read_bytes().count(b"\n") - 1)
-    return total
-
-
-def _finished(folder: Path, job: Job) -> bool:
-    return runs.finished(folds.place_of(folder / f"seed-{job[0]}", job[1])) is not None
+def epochs_of(run: Path) -> int:
+    """Epochs that the training in a folder has behind it, by its ``history.csv``."""
+    try:
+        return max(0, (run / "history.csv").read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
