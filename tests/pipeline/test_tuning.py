@@ -13,6 +13,8 @@ import optuna
 import pytest
 
 from tumorlens import config, data
+from tumorlens.cli.main import main
+from tumorlens.config.space import parse_space, space_text, value_of
 from tumorlens.errors import ConfigError, Interrupted, UsageError
 from tumorlens.pipeline import trials
 from tumorlens.pipeline.reporter import Reporter
@@ -178,6 +180,17 @@ def test_a_space_that_cannot_be_searched_is_refused(text: str, said: str, phanto
     with pytest.raises(ConfigError, match=said):
         tune(phantom_folder / "manifest.csv", settings=FAST, space=space, out=tmp_path / "search")
     assert not (tmp_path / "search").exists()
+
+
+def test_the_usual_space_can_be_searched_and_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["tune", "--show-space"]) == 0
+    shown = capsys.readouterr().out
+    assert parse_space(shown) == parse_space(space_text())
+    # The settings as they are lie in it, so that they can be the first trial.
+    usual = config.Settings()
+    assert all(within.holds(value_of(usual, key)) for key, within in parse_space(shown).items())
+    with pytest.raises(ConfigError, match="cannot be read"):
+        space_text(tmp_path / "missing.toml")
 
 
 def test_a_search_is_no_training(done: Search) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,8 @@ DEFAULT = """\
 "train.label_smoothing" = { low = 0.0, high = 0.2 }
 "train.batch_size" = { choices = [16, 32, 64] }
 "train.ema" = { choices = [0.0, 0.99] }
-"model.width" = { choices = [16, 24, 32] }
-"model.depth" = { choices = [1, 2] }
+"model.width" = { choices = [0, 16, 32] } # 0: the network's own
+"model.depth" = { choices = [0, 2] }
 "model.dropout" = { low = 0.0, high = 0.5 }
 "augment.rotation" = { low = 0.0, high = 30.0 }
 "augment.zoom" = { low = 0.0, high = 0.3 }
@@ -53,22 +54,29 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Space = Mapping[str, Range]
 
 
-def load_space(file: str | Path | None = None) -> dict[str, Range]:
-    """The search space of a TOML file, or the usual one.
+def space_text(file: str | os.PathLike[str] | None = None) -> str:
+    """The text of a search space that is in order: of a TOML file, or the usual one.
 
     Raises:
         ConfigError: for an unreadable file, an unknown setting, or values that a setting cannot have.
     """
     if file is None:
-        return parse_space(DEFAULT)
+        return DEFAULT
     try:
-        return parse_space(Path(file).read_text(encoding="utf-8"), str(file))
+        text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}", hint="tumorlens tune --show-space prints one") from None
+    parse_space(text, str(file))
+    return text
+
+
+def load_space(file: str | os.PathLike[str]) -> dict[str, Range]:
+    """The search space of a TOML file; see :func:`space_text` for what is raised."""
+    return parse_space(space_text(file))
 
 
 def parse_space(text: str, name: str = "the search space") -> dict[str, Range]:
-    """A search space from TOML; see :func:`load_space`."""
+    """A search space from TOML; see :func:`space_text` for what is raised."""
     try:
         tree = tomllib.loads(text)
         space = msgspec.convert(_flat(tree), dict[str, Range])

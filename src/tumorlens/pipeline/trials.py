@@ -21,7 +21,7 @@ from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.config.space import Space, Value, changed, load_space, value_of
 from tumorlens.data.manifest import Manifest
-from tumorlens.errors import EnvironmentFailure, Interrupted
+from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import write_json, write_text
 from tumorlens.io.guard import extra, quiet
 from tumorlens.models.keras_setup import import_keras
@@ -69,14 +69,27 @@ def study_of(folder: Path, settings: Settings) -> Iterator[Any]:
         yield study
 
 
-def enqueue_present(folder: Path, settings: Settings) -> None:
+def present_values(folder: Path, settings: Settings) -> dict[str, Value] | str:
+    """The settings as they are, as values of a trial; or the key of the first that the space does not hold."""
+    values: dict[str, Value] = {}
+    for key, within in load_space(folder / SPACE).items():
+        values[key] = value_of(settings, key)
+        if not within.holds(values[key]):
+            return key
+    return values
+
+
+def enqueue_present(folder: Path, settings: Settings, tell: Reporter) -> None:
     """Let the settings as they are be the first trial of a new study: nothing may win that has not beaten them."""
-    space = load_space(folder / SPACE)
-    values = {key: value_of(settings, key) for key, within in space.items()}
+    values = present_values(folder, settings)
     with study_of(folder, settings) as study:
         if study.get_trials(deepcopy=False):
             return
-        study.enqueue_trial({key: value for key, value in values.items() if space[key].holds(value)})
+        if isinstance(values, str):
+            own = value_of(settings, values)
+            tell.warn(f"the settings as they are are no trial: the space does not hold {values} = {own}")
+        else:
+            study.enqueue_trial(values)
 
 
 def mend(folder: Path, settings: Settings) -> None:
@@ -136,9 +149,6 @@ def try_one(folder: Path, _slot: int, until: float, tell: Reporter | None = None
                     raise
                 trial.set_user_attr(REASON, error.message)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            except (KeyboardInterrupt, Interrupted):
-                mend(folder, settings)
-                raise
 
 
 def _proposed(trial: Any, space: Space) -> dict[str, Value]:

@@ -21,7 +21,7 @@ import msgspec
 
 from tumorlens import __version__, config
 from tumorlens.config import Settings
-from tumorlens.config.space import DEFAULT, Value, changed, load_space, parse_space, value_of
+from tumorlens.config.space import Value, changed, space_text
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
@@ -83,8 +83,7 @@ def tune(
         Interrupted: after Ctrl-C; continue with :func:`resume`.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
-    text = DEFAULT if space is None else Path(space).read_text(encoding="utf-8")
-    parse_space(text, "the search space" if space is None else str(space))
+    text = space_text(space)
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
     spreading.check(workers)
@@ -158,7 +157,7 @@ def _inner(divided: Manifest, settings: Settings) -> Manifest:
 def _go_on(
     folder: Path, settings: Settings, start: runs.Start, minutes: float, workers: spreading.Workers, tell: Reporter
 ) -> Search:
-    trials.enqueue_present(folder, settings)
+    trials.enqueue_present(folder, settings, tell)
     until = time.time() + 60 * minutes if minutes else 0.0
     wanted, whole = settings.tune.trials, settings.tune.folds * settings.train.epochs
 
@@ -178,7 +177,10 @@ def _go_on(
                 call=trials.try_one,
                 left=left,
                 mend=lambda: trials.mend(folder, settings),
-                done=lambda: sum(whole for _ in trials.ended(folder, settings)),
+                # Fewer than all in the end: what is given up trains no further.
+                done=lambda: sum(
+                    spreading.epochs_of(path.parent) for path in folder.glob(f"{trials.TRIALS}/*/*/history.csv")
+                ),
                 epochs=whole * wanted,
                 what="trials",
             )
@@ -202,7 +204,6 @@ def _go_on(
 
 def _metrics(folder: Path, settings: Settings, start: runs.Start) -> tuple[dict[str, Any], Settings]:
     """``metrics.json``, and the best settings."""
-    space = load_space(folder / trials.SPACE)
     every = [_trial(folder, trial) for trial in trials.ended(folder, settings)]
     through = [one for one in every if one["value"] is not None]
     if not through:
@@ -213,7 +214,7 @@ def _metrics(folder: Path, settings: Settings, start: runs.Start) -> tuple[dict[
             code="no_trial",
         )
     best = max(through, key=lambda one: one["value"])
-    present = {key: value_of(settings, key) for key, within in space.items() if within.holds(value_of(settings, key))}
+    present = trials.present_values(folder, settings)
     first = next((one for one in through if one["values"] == present), None)
     metrics = {
         "schema": 1,
