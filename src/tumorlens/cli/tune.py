@@ -20,7 +20,7 @@ from tumorlens.errors import UsageError
 
 _EXAMPLES = """examples:
   tumorlens tune brain_tumors/ --trials 40 --minutes 300 --out search
-  tumorlens crossval brain_tumors/ --config search/best.toml"""
+  tumorlens train brain_tumors/ --config search/best.toml"""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

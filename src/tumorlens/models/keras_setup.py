@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import time
@@ -24,6 +25,8 @@ def import_keras() -> Any:
     _check_installed()
     # TensorFlow greets on stderr with what it was compiled for; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A cross-validation or a search builds many networks; TensorFlow takes that for a mistake and warns.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     import keras
 
     return keras

@@ -86,8 +86,8 @@ def view(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "through": len(through),
         "failed": [(one["number"], one["reason"]) for one in metrics["trials"] if one["reason"]],
         "commands": [
-            (f"tumorlens crossval DATA --config {best_file} --out best", "how good the best settings are"),
-            (f"tumorlens crossval DATA --config {folder}/config.toml --out before", "the settings as they were"),
+            (f"tumorlens train DATA --config {best_file} --out best", "a model with the best settings"),
+            (f"tumorlens train DATA --config {folder}/config.toml --out before", "one with the settings as they were"),
             ("tumorlens compare before best", "whether the difference is more than chance"),
             (f"tumorlens tune --resume {folder} --more 20", "search on"),
         ],

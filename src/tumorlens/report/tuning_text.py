@@ -25,8 +25,8 @@ def tuning_text(metrics: Mapping[str, Any]) -> str:
 
 
 CAUTION = (
-    "The best of many trials looks better than it is: part of its lead is chance. Cross-validate both settings on the "
-    "same folds and compare them before you believe it."
+    "The best of many trials looks better than it is: part of its lead is chance. Train with both settings and compare "
+    "them on the test slices, which took no part in the search, before you believe it."
 )
 
 
