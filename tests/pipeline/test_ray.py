@@ -25,7 +25,7 @@ SETTINGS = (
     "model.name=plain",
     "model.width=8",
     "model.depth=2",
-    "train.epochs=4",
+    "train.epochs=12",
     "evaluate.bootstrap=100",
     "evaluate.folds=2",
     "evaluate.report=false",
@@ -43,6 +43,16 @@ def descendants(pid: int) -> list[int]:
             )
     below = [one for child in parents.get(pid, []) for one in descendants(child)]
     return [*below, pid]
+
+
+def trained_by(node: subprocess.Popen[bytes]) -> set[Path]:
+    """The folders of the runs that a machine is at: it holds their locks."""
+    found = set()
+    for pid in descendants(node.pid):
+        with contextlib.suppress(OSError):
+            held = [Path(os.readlink(link)) for link in Path(f"/proc/{pid}/fd").iterdir()]
+            found |= {path.parent for path in held if path.name == "run.lock"}
+    return found
 
 
 def kill(node: subprocess.Popen[bytes]) -> None:
@@ -103,7 +113,7 @@ def test_a_machine_that_dies_costs_no_training(
     command = [sys.executable, "-m", "tumorlens", "crossval", str(phantom_folder / "manifest.csv"), *options]
     with (tmp_path / "log").open("wb") as log:
         driver = subprocess.Popen([*command, "--ray", address, "--out", str(out)], stdout=log, stderr=log)
-    while len(list(out.glob("seed-0/folds/*/history.csv"))) < 2 and driver.poll() is None:
+    while driver.poll() is None and not any((run / "history.csv").exists() for run in trained_by(second)):
         time.sleep(0.05)
     kill(second)
     assert driver.wait(timeout=600) == 0, (tmp_path / "log").read_text()
