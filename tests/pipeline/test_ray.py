@@ -25,7 +25,7 @@ SETTINGS = (
     "model.name=plain",
     "model.width=8",
     "model.depth=2",
-    "train.epochs=12",
+    "train.epochs=40",
     "evaluate.bootstrap=100",
     "evaluate.folds=2",
     "evaluate.report=false",
@@ -117,7 +117,8 @@ def test_a_machine_that_dies_costs_no_training(
     with (tmp_path / "log").open("wb") as log:
         driver = subprocess.Popen([*command, "--ray", address, "--out", str(out)], stdout=log, stderr=log)
     while driver.poll() is None and not any((run / "history.csv").exists() for run in trained_by(second)):
-        time.sleep(0.25)
+        time.sleep(0.1)
+    assert driver.poll() is None, (tmp_path / "log").read_text()
     kill(second)
     assert driver.wait(timeout=600) == 0, (tmp_path / "log").read_text()
     text = (tmp_path / "log").read_text()

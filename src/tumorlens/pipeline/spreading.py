@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tumorlens.pipeline.reporter import Reporter
 _PATIENCE = 3
 _LOOK_SECONDS = 1.0
 _WAIT_SECONDS = 60.0
+_ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -116,22 +117,45 @@ def _round(work: Work, left: Sequence[tuple[Any, ...]], workers: Workers) -> lis
     """All calls once; what each ended with. Raises what the backend raises when a worker is gone."""
     import joblib
 
-    backend, cores = "loky", os.cpu_count() or 1
-    count = workers.jobs
+    backend: dict[str, Any] = {"backend": "loky"}
+    count, cores = workers.jobs, os.cpu_count() or 1
     if workers.ray:
-        import ray
-
-        # Asked again each round: a machine may have left. More jobs than processors would wait for ever. For one
-        # alone Ray's backend takes this process, which is on a machine of the cluster, too.
-        backend, cores = "ray", max(1, int(ray.cluster_resources().get("CPU", 1)))
+        # Asked again each round: a machine may have left, and more jobs than processors would wait for ever. Ray's
+        # workers ask for no processor unless told to, and then all may land on one machine. For one job alone Ray's
+        # backend takes this process, which is on a machine of the cluster, too.
+        backend = {"backend": "ray", "ray_remote_args": {"num_cpus": 1}}
+        cores = max(1, _processors())
         count = min(workers.jobs or cores, cores)
     count = min(count, len(left))
     folder, threads = str(work.folder.resolve()), max(1, cores // count)
-    with joblib.parallel_config(backend=backend):
+    with joblib.parallel_config(**backend):
         errors: list[Exception | None] = joblib.Parallel(n_jobs=count, batch_size=1, pre_dispatch="all")(
             joblib.delayed(attempt)(work.call, folder, arguments, threads) for arguments in left
         )
     return errors
+
+
+def _processors() -> int:
+    """Of the machines of the Ray cluster that answer; Ray itself counts one that has died for a while."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+    def ping() -> None:
+        pass
+
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[ping.options(scheduling_strategy=there).remote()] = int(node["Resources"].get("CPU", 0))
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    count = 0
+    for reference in answered:
+        with suppress(ray.exceptions.RayError):
+            ray.get(reference)
+            count += asked[reference]
+    return count
 
 
 def attempt(call: Callable[..., None], folder: str, arguments: tuple[Any, ...], threads: int) -> Exception | None:
