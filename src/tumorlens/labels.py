@@ -30,6 +30,8 @@ class KnownClass:
     aliases: tuple[str, ...]
 
 
+NO_TUMOR = "no_tumor"
+
 KNOWN: tuple[KnownClass, ...] = (
     KnownClass(
         "glioma",
@@ -46,7 +48,7 @@ KNOWN: tuple[KnownClass, ...] = (
         ("meningioma", "meningiomatumor", "meningiomatumour", "meningiomas"),
     ),
     KnownClass(
-        "no_tumor",
+        NO_TUMOR,
         "No tumour",
         "#009E73",
         "No tumour visible in this slice.",

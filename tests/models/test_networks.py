@@ -8,7 +8,7 @@ import pytest
 
 from tumorlens.config import ModelSettings
 from tumorlens.errors import ConfigError, EnvironmentFailure
-from tumorlens.models import registry
+from tumorlens.models import guided, registry
 from tumorlens.models.keras_setup import check, faster_precision, import_keras, prepare
 
 
@@ -30,6 +30,43 @@ def test_the_map_of_compact_averages_to_its_logits(depth: int) -> None:
     assert out["cam"].mean(axis=(1, 2)) == pytest.approx(out["logits"], abs=1e-4)
     assert out["probabilities"].sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert out["embedding"].shape == (3, 64)
+
+
+@pytest.mark.parametrize("size", [64, 72, 100])
+def test_guided_answers_with_an_exact_map_and_a_mask(size: int) -> None:
+    out = answers(registry.build(ModelSettings(name="guided", width=8), size, 3), size)
+    assert out["cam"].mean(axis=(1, 2)) == pytest.approx(out["logits"], abs=1e-4)
+    assert out["mask"].shape == (3, size // 4, size // 4, 1)
+    assert (out["mask"] > 0).all()
+    assert (out["mask"] < 0.2).all(), "an untrained network sees tumour almost nowhere"
+    assert out["embedding"].shape == (3, 128)
+
+
+def test_the_mask_loss_rewards_the_tumour_s_place() -> None:
+    true = np.zeros((1, 8, 8, 1), np.float32)
+    true[:, 2:4, 2:4] = 1
+    there, elsewhere = np.full_like(true, -4), np.full_like(true, -4)
+    there[:, 2:4, 2:4] = elsewhere[:, 5:7, 5:7] = 4
+    nowhere, absent = np.full_like(true, -4), np.zeros_like(true)
+    loss = {
+        name: float(np.asarray(guided.mask_loss(a, b))[0])
+        for name, a, b in (
+            ("there", true, there),
+            ("elsewhere", true, elsewhere),
+            ("nowhere", true, nowhere),
+            ("rightly nowhere", absent, nowhere),
+            ("invented", absent, there),
+        )
+    }
+    assert loss["there"] < loss["nowhere"] < loss["elsewhere"]
+    assert loss["rightly nowhere"] < loss["invented"]
+    assert all(np.isfinite(np.asarray(guided.mask_loss(true, sign * 1e4 * (1 - 2 * true)))).all() for sign in (1, -1))
+
+
+@pytest.mark.parametrize("name", ["compact", "guided"])
+def test_any_size_of_input_is_taken(name: str) -> None:
+    for size in (33, 50):
+        assert answers(registry.build(ModelSettings(name=name, width=8), size, 2), size)["logits"].shape == (3, 2)
 
 
 def test_plain_is_the_classic_stack() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tumorlens.preprocess import Recipe, standardise, to_input
+from tumorlens.preprocess import Recipe, standardise, standardise_mask, to_input
 
 
 def head(
@@ -112,3 +112,30 @@ def test_input_is_one_channel_from_zero_to_one() -> None:
     given_bytes = np.array([[[0, 255], [51, 102]]], np.uint8)
     assert to_input(given_bytes).shape == (1, 2, 2, 1)
     assert to_input(given_bytes).ravel().tolist() == pytest.approx([0, 1, 0.2, 0.4])
+
+
+@given(
+    st.tuples(st.integers(90, 700), st.integers(90, 700)),
+    st.floats(0.25, 0.45),
+    st.sampled_from(["standard", "plain"]),
+    st.sampled_from([1, 2, 0.5]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_mask_stays_on_its_tumour(shape: tuple[int, int], reach: float, kind: str, finer: float) -> None:
+    height, width = shape
+    axes = (round(width * reach), round(height * reach))
+    image = head(height, width, (width // 2, height // 2), axes)
+    spot = np.zeros(shape, np.uint8)
+    centre = (width // 2 - axes[0] // 3, height // 2)
+    cv2.ellipse(spot, centre, (max(5, axes[0] // 4), max(5, axes[1] // 4)), 0, 0, 360, 1, -1)
+    image[spot > 0] = 330  # brighter than all else
+    mask = cv2.resize(spot, (round(width * finer), round(height * finer)), interpolation=cv2.INTER_NEAREST) > 0
+    recipe = Recipe(kind=kind, size=128, high=100)
+    found = standardise_mask(image, mask, recipe, 32)
+    expected = cv2.resize((standardise(image, recipe) > 205).astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
+    rows, columns = np.mgrid[:32, :32]
+    for places in (rows, columns):
+        middle = [float((places * share).sum() / share.sum()) for share in (found / 255, expected)]
+        assert middle[0] == pytest.approx(middle[1], abs=0.75)  # cells
+    overlap, union = np.minimum(found / 255, expected).sum(), np.maximum(found / 255, expected).sum()
+    assert overlap / union > 0.5

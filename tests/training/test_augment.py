@@ -26,6 +26,34 @@ def changed(count: int = 64, **settings: object) -> tuple[np.ndarray, np.ndarray
     return images, augment.apply(images, augment.draw(np.random.default_rng(1), count, chosen))
 
 
+def test_a_mask_moves_with_its_picture() -> None:
+    masks = np.zeros((40, 32, 32), np.uint8)
+    masks[:, 8:14, 18:25] = 255
+    images = np.repeat(np.repeat(masks, 4, axis=1), 4, axis=2)
+    moves = AugmentSettings(vertical_flip=True, shear=10, gamma=0, brightness=0, contrast=0)
+    changes = augment.draw(np.random.default_rng(3), len(masks), moves)
+    moved, pictures = augment.move(masks, changes), augment.apply(images, changes)
+    small = pictures.reshape(40, 32, 4, 32, 4).mean(axis=(2, 4))
+    overlap = np.minimum(moved, small).sum(axis=(1, 2)) / np.maximum(moved, small).sum(axis=(1, 2))
+    assert overlap.min() > 0.85
+
+
+def test_masks_travel_in_the_batch_with_what_is_known() -> None:
+    masks = np.zeros((50, 8, 8), np.uint8)
+    masks[::2, 2:5, 2:5] = 255
+    known = np.arange(50) % 5 != 0
+    targets = np.eye(2, dtype=np.float32)[np.arange(50) % 2]
+    made = TrainingBatches(
+        pictures(50), targets, np.full(50, 2, np.float32), 50, AugmentSettings(enabled=False), 0, masks, known
+    ).make(0, 0)
+    assert isinstance(made[1], dict)
+    assert isinstance(made[2], dict)
+    assert made[1]["mask_logits"].shape == (50, 8, 8, 1)
+    assert made[1]["mask_logits"][:, 3, 3, 0].tolist() == [float(i % 2 == 0) for i in range(50)]
+    assert (made[2]["logits"] == 2).all()
+    assert (made[2]["mask_logits"] == 2 * known).all()
+
+
 def test_nothing_asked_nothing_done() -> None:
     images, result = changed()
     assert (images == result).all()

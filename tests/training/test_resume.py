@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tumorlens.config import AugmentSettings, ModelSettings, TrainSettings
 from tumorlens.errors import Interrupted, ModelError
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import prepare
+from tumorlens.preprocess import to_input
 from tumorlens.training import state
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.loop import Loop, Validation, Watcher
@@ -21,6 +23,10 @@ IMAGES = np.random.default_rng(0).integers(0, 255, (80, 32, 32)).astype(np.uint8
 CLASSES = np.random.default_rng(1).integers(0, 3, 80)
 for number, kind in enumerate(CLASSES):
     IMAGES[number, kind * 10 : kind * 10 + 10] //= 3
+# Where the dark band is, at a quarter of the size.
+MASKS = np.zeros((80, 8, 8), np.uint8)
+for number, kind in enumerate(CLASSES):
+    MASKS[number, kind * 10 // 4 : (kind * 10 + 10) // 4] = 255
 
 
 def fit(
@@ -30,6 +36,8 @@ def fit(
     model = registry.build(ModelSettings(name=name, width=8), 32, 3)
     targets = np.eye(3, dtype=np.float32)[CLASSES]
     batches = TrainingBatches(IMAGES[:64], targets[:64], np.ones(64, np.float32), 16, AugmentSettings(), 1)
+    if name == "guided":
+        batches = replace(batches, masks=MASKS[:64], known=np.arange(64) % 3 > 0)
     steps = 0
 
     def on_batch(*_: object) -> None:
@@ -67,6 +75,7 @@ def same(a: Loop, b: Loop) -> bool:
     ("name", "settings"),
     [
         ("compact", {"keep": "best", "ema": 0.9}),
+        ("guided", {"mask_weight": 0.5}),
         ("plain", {"optimizer": "adam", "patience": 1, "epochs": 6}),
     ],
 )
@@ -127,6 +136,16 @@ def test_tensorboard_logs_on_request(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     fit(tmp_path, "plain", epochs=2, tensorboard=True)
     assert sum(path.stat().st_size for path in (tmp_path / "tensorboard").rglob("events*")) > 500
+
+
+def test_guided_learns_where_from_the_masks_that_are_there(tmp_path: Path) -> None:
+    loop = fit(tmp_path, "guided", epochs=8, schedule="constant", learning_rate=0.003)
+    history = loop.progress.history
+    assert history[-1]["mask_loss"] < history[0]["mask_loss"] / 2
+    assert history[-1]["val_accuracy"] >= 0.8
+    found = np.asarray(loop.model.predict_on_batch(to_input(IMAGES[64:]))["mask"])[..., 0]
+    inside = MASKS[64:] > 0
+    assert found[inside].mean() > 5 * found[~inside].mean()
 
 
 def test_it_learns_what_is_plain_to_see(tmp_path: Path) -> None:

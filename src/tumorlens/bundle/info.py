@@ -25,7 +25,7 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
         created: UTC time, ISO 8601.
         labels: class names in the order of the logits; stored, never derived again.
         recipe: how a slice becomes the input.
-        outputs: names of the network's outputs: ``logits``, ``embedding`` and, where there is one, ``cam``.
+        outputs: names of the network's outputs: ``logits``, ``embedding`` and, where there are, ``cam`` and ``mask``.
         flip_average: whether answers average a slice and its mirror image.
         calibration: fitted temperature and what it was fitted on, or None.
         rejection: thresholds for what is not a brain MRI, or None.

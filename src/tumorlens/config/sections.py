@@ -65,19 +65,27 @@ class ModelSettings(Section, frozen=True):
     """The network."""
 
     name: Annotated[
-        str, Meta(description="compact, plain, or the name of a keras.applications backbone (efficientnetv2b0, …)")
+        str,
+        Meta(
+            description="compact, guided (compact that learns from tumour masks where to look), plain, or the name of "
+            "a keras.applications backbone (efficientnetv2b0, …)"
+        ),
     ] = "compact"
     width: Annotated[
         int,
-        Meta(ge=0, le=256, description="filters of the first convolution; 0: the network's own (compact 24, plain 32)"),
+        Meta(
+            ge=0,
+            le=256,
+            description="filters of the first convolution; 0: the network's own (compact and guided 24, plain 32)",
+        ),
     ] = 0
     depth: Annotated[
         int,
         Meta(
             ge=0,
             le=8,
-            description="compact: residual blocks per stage; plain: convolution + pooling stacks; "
-            "0: the network's own (compact 1, plain 3)",
+            description="compact and guided: residual blocks per stage; plain: convolution + pooling stacks; "
+            "0: the network's own (compact and guided 1, plain 3)",
         ),
     ] = 0
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
@@ -103,6 +111,9 @@ class TrainSettings(Section, frozen=True):
     class_weights: Annotated[Literal["none", "balanced"], Meta(description="balanced: rare classes count more")] = (
         "none"
     )
+    mask_weight: Annotated[
+        float, Meta(ge=0, description="guided only: how much finding the tumour counts beside naming it")
+    ] = 1.0
     ema: Annotated[float, Meta(ge=0, lt=1, description="decay of the moving average of the weights; 0 is off")] = 0.0
     patience: Annotated[
         int, Meta(ge=0, description="stop after this many epochs without a better validation loss; 0 is never")

@@ -17,9 +17,9 @@ from tumorlens.data.layout import place
 from tumorlens.data.listing import Entry, Listing, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
 from tumorlens.errors import DataError, InputError
+from tumorlens.labels import NO_TUMOR
 
 Progress = Callable[[int, int], None]
-NO_TUMOR = "no_tumor"
 
 
 def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress: Progress | None = None) -> Manifest:

@@ -22,6 +22,11 @@ def normalise(activation: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(np.clip(cv2.resize(scaled.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC), 0, 1))
 
 
+def enlarge(mask: np.ndarray, size: int) -> np.ndarray:
+    """A predicted mask float32 (h, w) in [0, 1] → float32 (size, size), its values left alone: faint stays faint."""
+    return np.asarray(np.clip(cv2.resize(mask, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1))
+
+
 def occlusion(
     image: np.ndarray, class_index: int, run: Callable[[np.ndarray], np.ndarray], *, cells: int = 8
 ) -> np.ndarray:

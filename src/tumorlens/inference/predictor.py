@@ -19,6 +19,8 @@ from tumorlens.preprocess import standardise, to_input
 from tumorlens.preprocess.stack import Stack
 
 _BATCH = 32
+# Outputs with a place in the image, float32 (N, h, w, …).
+_MAPS = ("cam", "mask")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class Outputs:
         probabilities: float64 (N, classes), calibrated where the bundle is.
         embedding: float32 (N, D).
         activation: float32 (N, h, w, classes), or None when the network has no map.
+        mask: float32 (N, h, w), probability of tumour at each place, or None when the network predicts none.
     """
 
     logits: np.ndarray
     probabilities: np.ndarray
     embedding: np.ndarray
     activation: np.ndarray | None
+    mask: np.ndarray | None
 
 
 class Predictor:
@@ -74,6 +78,7 @@ class Predictor:
             probabilities=self._probabilities(joined["logits"]),
             embedding=joined["embedding"],
             activation=joined.get("cam"),
+            mask=joined["mask"][..., 0] if "mask" in joined else None,
         )
 
     def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
@@ -102,6 +107,7 @@ class Predictor:
                     ms=each,
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
+                    mask=None if outputs.mask is None else outputs.mask[index],
                     image=images[index],
                     series=item.series,
                     position=item.position,
@@ -115,10 +121,10 @@ class Predictor:
             return self._engine.run(to_input(images))
         # One call for the slices and their mirror images; averaging logits keeps the map exact.
         both = self._engine.run(to_input(np.concatenate([images, images[:, :, ::-1]])))
-        result = {name: (value[:count] + value[count:]) / 2 for name, value in both.items() if name != "cam"}
-        if "cam" in both:
-            result["cam"] = (both["cam"][:count] + both["cam"][count:, :, ::-1]) / 2
-        return result
+        return {
+            name: (value[:count] + (value[count:, :, ::-1] if name in _MAPS else value[count:])) / 2
+            for name, value in both.items()
+        }
 
     def _check(self) -> None:
         """Compare ``bundle.json`` with what the network does with one black image."""

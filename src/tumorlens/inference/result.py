@@ -29,6 +29,7 @@ class Prediction:
         embedding: float32 (D,).
         activation: float32 (h, w), activation of the predicted class at each position, in logits; None when the network
             has no map.
+        mask: float32 (h, w), probability of tumour at each position; None when the network predicts none.
         image: uint8 (S, S), what the network saw.
         series: what it is a slice of, or None; not part of the JSON.
         position: where in that series it lies, or None; not part of the JSON.
@@ -47,6 +48,7 @@ class Prediction:
     map: str | None = None
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
     activation: np.ndarray | None = field(default=None, repr=False)
+    mask: np.ndarray | None = field(default=None, repr=False)
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
     series: str | None = field(default=None, repr=False)
     position: float | None = field(default=None, repr=False)

@@ -30,10 +30,12 @@ def check(settings: ModelSettings) -> tuple[str, str]:
     known = names()
     key = re.sub(r"[^a-z0-9]", "", settings.name.lower())
     if key not in known:
-        close = difflib.get_close_matches(key, ["compact", "plain", *known], n=3)
+        close = difflib.get_close_matches(key, ["compact", "guided", "plain", *known], n=3)
         raise ConfigError(
             f"unknown model {settings.name!r}",
-            hint=f"did you mean {' or '.join(close)}?" if close else "use compact, plain or a keras.applications name",
+            hint=f"did you mean {' or '.join(close)}?"
+            if close
+            else "use compact, guided, plain or one of keras.applications",
         )
     if settings.weights not in ("imagenet", "none") and not Path(settings.weights).is_file():
         raise ConfigError(

@@ -23,17 +23,24 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
     1/8 and 1/16 of the size, which is the map's resolution. Blocks at half the size cost as much
     time as all others together and were left out.
     """
+    image = import_keras().Input((size, size, 1), name="image")
+    return assemble(image, pooled_head(trunk(image, settings)[-1], classes, settings.dropout), "compact")
+
+
+def trunk(image: Any, settings: ModelSettings) -> list[Any]:
+    """What the stages give: features at 1/4, 1/8 and 1/16 of the size; the last is normalised and rectified."""
     layers = import_keras().layers
     width, depth = settings.width or WIDTH, settings.depth or DEPTH
-    image = import_keras().Input((size, size, 1), name="image")
     x = layers.Conv2D(width, 5, strides=2, padding="same", use_bias=False, name="stem")(image)
+    given = []
     for stage in range(_STAGES):
         for block in range(depth):
             stride = 2 if block == 0 else 1
             x = _block(x, width * 2 ** (stage + 1), stride, f"s{stage + 1}b{block + 1}")
+        given.append(x)
     x = layers.BatchNormalization(name="last_norm")(x)
-    x = layers.ReLU(name="last_relu")(x)
-    return assemble(image, pooled_head(x, classes, settings.dropout), "compact")
+    given[-1] = layers.ReLU(name="last_relu")(x)
+    return given
 
 
 def _block(x: Any, filters: int, stride: int, name: str) -> Any:
@@ -42,7 +49,9 @@ def _block(x: Any, filters: int, stride: int, name: str) -> Any:
     y = layers.ReLU(name=f"{name}_relu1")(y)
     if stride > 1 or x.shape[-1] != filters:
         # Average pooling before a 1×1 convolution looks at every pixel; a strided 1×1 would drop three in four.
-        skip = layers.AveragePooling2D(stride, name=f"{name}_pool")(y) if stride > 1 else y
+        odd = y.shape[1] % stride != 0
+        pool = layers.AveragePooling2D(stride, padding="same" if odd else "valid", name=f"{name}_pool")
+        skip = pool(y) if stride > 1 else y
         x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_skip")(skip)
     y = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False, name=f"{name}_conv1")(y)
     y = layers.BatchNormalization(name=f"{name}_norm2")(y)

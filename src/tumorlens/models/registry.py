@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tumorlens.config import ModelSettings
-from tumorlens.models import backbone, compact, plain
+from tumorlens.models import backbone, compact, guided, plain
 
-_OWN: dict[str, Callable[[ModelSettings, int, int], Any]] = {"compact": compact.build, "plain": plain.build}
+_OWN: dict[str, Callable[[ModelSettings, int, int], Any]] = {
+    "compact": compact.build,
+    "guided": guided.build,
+    "plain": plain.build,
+}
 
 
 def check(settings: ModelSettings) -> None:
@@ -21,6 +25,11 @@ def check(settings: ModelSettings) -> None:
         backbone.check(settings)
 
 
+def learns_from_masks(settings: ModelSettings) -> bool:
+    """Whether :func:`build` gives a network that cannot be trained without tumour masks."""
+    return settings.name == "guided"
+
+
 def build(settings: ModelSettings, size: int, classes: int) -> Any:
     """The Keras model that the settings name.
 
@@ -31,7 +40,8 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
 
     Returns:
         A ``keras.Model`` from ``image`` float32 (N, size, size, 1) in [0, 1] to a dictionary of ``logits``,
-        ``probabilities`` (N, classes), ``embedding`` (N, D) and, but for ``plain``, ``cam`` (N, h, w, classes).
+        ``probabilities`` (N, classes), ``embedding`` (N, D) and, but for ``plain``, ``cam`` (N, h, w, classes);
+        ``guided`` also gives ``mask`` and ``mask_logits`` (N, h, w, 1).
 
     Raises:
         ConfigError: for a name that is neither ours nor a ``keras.applications`` backbone.

@@ -26,11 +26,10 @@ from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_json
-from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import finishing, folds, locking, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
-from tumorlens.pipeline.dataset import Data, labelled, read, standardised
+from tumorlens.pipeline.dataset import Data, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
@@ -86,8 +85,7 @@ def crossval(
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
     spreading.check(workers)
-    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
-    LabelEncoding.fit(manifest.labels)
+    manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)

@@ -19,6 +19,7 @@ from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
+from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import pictures, runs
 from tumorlens.pipeline.public import (
@@ -89,7 +90,7 @@ def finish(
         created=start.created,
         labels=encoding.names,
         recipe=Recipe.from_settings(settings.preprocess),
-        outputs=tuple(name for name in ("logits", "embedding", "cam") if name in deployable.output),
+        outputs=tuple(name for name in export.OUTPUTS if name in deployable.output),
         flip_average=settings.evaluate.flip_average,
         data={
             "fingerprint": start.fingerprint,
@@ -97,7 +98,7 @@ def finish(
             "sources": public_sources(_sources(ready), start.provenance),
             "provenance": public_provenance(start.provenance),
         },
-        training=_training(settings, model, progress, device),
+        training=_training(settings, ready, model, progress, device),
         parity=parity,
         versions=start.versions,
     )
@@ -184,7 +185,8 @@ def best_shortcut(folder: Path) -> dict[str, Any] | None:
     return {"probe": best, **numbers, "clear": bool(found["finding"])}
 
 
-def _training(settings: Settings, model: Any, progress: Progress, device: str) -> dict[str, Any]:
+def _training(settings: Settings, ready: Standardised, model: Any, progress: Progress, device: str) -> dict[str, Any]:
+    guided = registry.learns_from_masks(settings.model)
     speeds = [row["images_per_second"] for row in progress.history]
     return {
         "model": settings.model.name,
@@ -199,6 +201,7 @@ def _training(settings: Settings, model: Any, progress: Progress, device: str) -
         "seed": settings.seed,
         "backend": import_keras().backend.backend(),
         "size": settings.preprocess.size,
+        "masks": sum(1 for row in ready.manifest.split("train") if row.mask) if guided else 0,
     }
 
 

@@ -174,8 +174,10 @@ class Model:
     def map(self, answer: Prediction) -> np.ndarray:
         """Where the network looked for its answer: float32 (S, S) in [0, 1].
 
-        The exact class-activation map where the network has one, else by occlusion.
+        The predicted tumour mask where the network has one, else its exact class-activation map, else by occlusion.
         """
+        if answer.mask is not None:
+            return maps.enlarge(answer.mask, len(answer.image))
         activation = answer.activation
         if activation is None:
             index = self.labels.index(str(answer.predicted))

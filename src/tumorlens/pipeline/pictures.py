@@ -60,6 +60,7 @@ def draw(
             list(predicted[worst]),
             confidence[worst],
             folder / "figures" / "mistakes",
+            tumour=outputs.mask is not None,
         )
     if settings.augment.enabled:
         trained = np.array([i for i, row in enumerate(ready.manifest) if row.split == "train"])
@@ -73,6 +74,8 @@ def draw(
 
 def _map(image: np.ndarray, class_index: int, outputs: Outputs, index: int, predictor: Predictor) -> np.ndarray:
     """float32 (S, S) in [0, 1]."""
+    if outputs.mask is not None:
+        return maps.enlarge(outputs.mask[index], len(image))
     if outputs.activation is not None:
         return maps.normalise(outputs.activation[index, :, :, class_index], len(image))
     return maps.normalise(maps.occlusion(image, class_index, lambda many: predictor.run(many).logits), len(image))

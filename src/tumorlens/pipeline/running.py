@@ -13,15 +13,33 @@ import numpy as np
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, by_code
+from tumorlens.errors import DataError
+from tumorlens.io import cache_dir
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import runs
+from tumorlens.pipeline.dataset import Data, labelled, read
 from tumorlens.pipeline.dividing import warn_of_leaks
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.outlines import Outlines, outline_all
+from tumorlens.preprocess.recipe import Recipe
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.loop import Loop, Validation, Watcher
 from tumorlens.training.state import Progress
+
+
+def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
+    """The labelled slices of a data set, and what a network lacks in it said before an hour of decoding, not after.
+
+    Raises:
+        DataError: without a label, with a single class, or without masks where the network learns from them.
+    """
+    manifest = labelled(read(data, settings=settings.data, reporter=tell))
+    LabelEncoding.fit(manifest.labels)
+    if registry.learns_from_masks(settings.model) and not any(row.mask for row in manifest):
+        raise _without_masks(settings)
+    return manifest
 
 
 def with_precision(settings: Settings, tell: Reporter) -> Settings:
@@ -63,12 +81,14 @@ def fit(
         tell: told how it goes.
 
     Raises:
+        DataError: when the network learns from masks and there are none.
         Interrupted: after Ctrl-C.
     """
     model, device = made
     _tell_data(ready.manifest, start, tell)
     tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
     training, validation = ready.part("train"), ready.part("val")
+    outlines = _outlines(ready, settings, model, tell) if registry.learns_from_masks(settings.model) else None
     encoding, labels = LabelEncoding.fit(ready.manifest.labels), training.manifest.labels
     batches = TrainingBatches(
         images=training.images,
@@ -77,6 +97,8 @@ def fit(
         size=min(settings.train.batch_size, len(labels)),
         settings=settings.augment,
         seed=settings.seed,
+        masks=None if outlines is None else outlines.shares,
+        known=None if outlines is None else outlines.known,
     )
     epochs = settings.train.epochs
     watcher = Watcher(
@@ -88,6 +110,34 @@ def fit(
         return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
     finally:
         tell.trained()
+
+
+def _outlines(ready: Standardised, settings: Settings, model: Any, tell: Reporter) -> Outlines:
+    """The tumour masks of the training slices.
+
+    Raises:
+        DataError: when there is none.
+    """
+    size = int(model.output["mask_logits"].shape[1])
+    with tell.progress("framing masks") as progress:
+        every = outline_all(ready, Recipe.from_settings(settings.preprocess), size, cache_dir() / "images", progress)
+    for problem in every.problems:
+        tell.warn(f"a mask is not used: {problem.reason}")
+    chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]
+    outlines = every.choose(chosen)
+    with_tumour = int(outlines.shares.any(axis=(1, 2)).sum())
+    if not with_tumour:
+        raise _without_masks(settings)
+    tell.note(f"masks: {with_tumour} of {len(chosen)} training slices have one")
+    return outlines
+
+
+def _without_masks(settings: Settings) -> DataError:
+    return DataError(
+        f"the network {settings.model.name} learns from tumour masks, and no training slice has one",
+        hint="give masks (x_mask.png beside x.png, masks/ beside images/, a column mask), or use --model compact",
+        code="no_mask",
+    )
 
 
 def _weights(labels: Sequence[str], how: str) -> np.ndarray:

@@ -14,11 +14,10 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted
-from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import finishing, folds, locking, running, runs
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
-from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
+from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
@@ -72,8 +71,7 @@ def train(
     # Whatever is wrong with the settings is said before an hour of decoding, not after.
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
-    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
-    LabelEncoding.fit(manifest.labels)  # one class only is better said before decoding than after
+    manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)

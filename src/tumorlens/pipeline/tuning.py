@@ -26,10 +26,9 @@ from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.io.atomic import write_json, write_text
-from tumorlens.labels import LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import locking, running, runs, spreading, trials
-from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
+from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.recipe import Recipe
@@ -87,8 +86,7 @@ def tune(
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
     spreading.check(workers)
-    manifest = labelled(read(data, settings=chosen.data, reporter=tell))
-    LabelEncoding.fit(manifest.labels)
+    manifest = running.trainable(data, chosen, tell)
     _, found = examined(held_out(manifest, chosen.data), chosen, tell)
     inner = _inner(splitting.split(found.manifest, chosen.data, chosen.seed, every_part=True), chosen)
     recipe = Recipe.from_settings(chosen.preprocess)

@@ -68,6 +68,36 @@ def standardise(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     return _plain(pixels, recipe) if recipe.kind == "plain" else _standard(pixels, recipe)
 
 
+def standardise_mask(pixels: np.ndarray, mask: np.ndarray, recipe: Recipe, size: int) -> np.ndarray:
+    """A tumour mask framed as :func:`standardise` frames its slice.
+
+    Args:
+        pixels: float32 (H, W), the slice.
+        mask: bool (h, w), over the same field as the slice, whatever its resolution.
+        recipe: what was done to the slice.
+        size: height and width of the result, usually smaller than the recipe's.
+
+    Returns:
+        uint8 (size, size): the share of each cell that is tumour, in 255ths.
+    """
+    share = np.asarray(mask, np.float32) * np.float32(255)
+    if recipe.kind == "plain":
+        return _on_grid(share, (size, size))
+    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+    scout = _shrink(_halved(pixels), _SCOUT)
+    if _is_wild(scout):
+        scout = _shrink(_halved(_tamed(pixels)), _SCOUT)
+    box, _, _ = _head(scout, recipe)
+    # The head's part of the mask has the slice's proportions, not those of its own pixels.
+    tall, wide = _crop(pixels, box, scout.shape).shape
+    ratio = size / max(tall, wide)
+    rows, columns = max(1, round(tall * ratio)), max(1, round(wide * ratio))
+    canvas = np.zeros((size, size), np.uint8)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    canvas[top : top + rows, left : left + columns] = _on_grid(_crop(share, box, scout.shape), (rows, columns))
+    return canvas
+
+
 def to_input(images: np.ndarray) -> np.ndarray:
     """Standardised images as network input: uint8 (N, S, S) → float32 (N, S, S, 1) in [0, 1]."""
     return (images.astype(np.float32) * np.float32(1 / 255))[..., np.newaxis]
@@ -100,10 +130,7 @@ def _plain(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
 
 
 def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
-    # Halving exactly is many times cheaper than any other shrinking, so large images are first halved.
-    half = pixels
-    while max(half.shape) >= 4 * _SCOUT or (half is pixels and max(half.shape) >= 2 * _SCOUT):
-        half = cv2.resize(half, (max(1, half.shape[1] // 2), max(1, half.shape[0] // 2)), interpolation=cv2.INTER_AREA)
+    half = _halved(pixels)
     scout = _shrink(half, _SCOUT)
     if _is_wild(scout):
         return _standard(_tamed(pixels), recipe)
@@ -122,6 +149,20 @@ def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     top, left = (recipe.size - rows) // 2, (recipe.size - columns) // 2
     canvas[top : top + rows, left : left + columns] = grey
     return canvas
+
+
+def _on_grid(share: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Float32 (h, w) averaged over the cells of a grid, as uint8."""
+    resized = cv2.resize(share, shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(np.clip(np.rint(resized), 0, 255), np.uint8)
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    """A large image halved, once or more: exact halving is many times cheaper than any other shrinking."""
+    half = pixels
+    while max(half.shape) >= 4 * _SCOUT or (half is pixels and max(half.shape) >= 2 * _SCOUT):
+        half = cv2.resize(half, (max(1, half.shape[1] // 2), max(1, half.shape[0] // 2)), interpolation=cv2.INTER_AREA)
+    return half
 
 
 def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:

@@ -19,6 +19,9 @@ from tumorlens.report.words import probability
 # Perceptually uniform and, unlike viridis, without the green and red that mean right and wrong here.
 _MAP_COLOURS = "inferno"
 _STRONGEST = 0.75
+# What a map is called, and what its colours mean.
+_ACTIVATION = "activation map", "activation for the predicted class (0 none, 1 strongest in the slice)"
+_TUMOUR_MAP = "tumour map", "probability that there is tumour at this place"
 # Half of the coloured frame, and what smooths its edge: the report draws frames of its own.
 _INSET = 4
 
@@ -66,8 +69,9 @@ def mistakes_figure(
     probabilities: NDArray[np.floating],
     path: Stem,
     columns: int = 2,
+    tumour: bool = False,
 ) -> list[Path]:
-    """The worst mistakes: each slice beside itself under its activation map.
+    """The worst mistakes: each slice beside itself under its map.
 
     The map's opacity grows with its strength, so that the anatomy stays visible where nothing speaks for the answer.
 
@@ -79,9 +83,11 @@ def mistakes_figure(
         probabilities: float (N,), that of the wrong answer.
         path: of the files, without extension.
         columns: pairs per row.
+        tumour: whether the maps are predicted tumour masks, and not activations for the answer.
     """
     rows = max(1, -(-len(images) // columns))
     columns = max(1, min(columns, len(images)))
+    title, meaning = _TUMOUR_MAP if tumour else _ACTIVATION
     with styled():
         figure, cells = _cells(rows, 2 * columns, below=0.75)
         for axes in cells.ravel():
@@ -97,7 +103,7 @@ def mistakes_figure(
                 strength, cmap=_MAP_COLOURS, vmin=0, vmax=1, alpha=_STRONGEST * strength, interpolation="bilinear"
             )
             _verdict(plain, truth, answer, float(p))
-            mapped.set_title("activation map", fontsize=9, fontweight="normal", color=MUTED)
+            mapped.set_title(title, fontsize=9, fontweight="normal", color=MUTED)
         pictures = [
             _picture((plain, mapped), truth, answer, float(p))
             for (plain, mapped), truth, answer, p in zip(pairs, true, predicted, probabilities, strict=False)
@@ -109,7 +115,7 @@ def mistakes_figure(
         )
         bar.outline.set_visible(False)
         bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
-        bar.set_label("activation for the predicted class (0 none, 1 strongest in the slice)", fontsize=9)
+        bar.set_label(meaning, fontsize=9)
         return save(figure, path, encode(pictures))
 
 

@@ -70,16 +70,36 @@ def apply(images: np.ndarray, parameters: Parameters) -> np.ndarray:
     Returns:
         uint8 (N, S, S).
     """
+    result = move(images, parameters)
+    for image, table in zip(result, parameters.tables, strict=True):
+        image[:] = cv2.LUT(image, table)
+    return result
+
+
+def move(images: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """The images moved as the parameters say, their grey values left alone: for masks, of any resolution.
+
+    Args:
+        images: uint8 (N, S, S).
+        parameters: of the same N.
+
+    Returns:
+        uint8 (N, S, S).
+    """
     size = images.shape[1]
     centre = (size - 1) / 2
     result = np.empty(images.shape, np.uint8)
-    for index, (image, matrix, table) in enumerate(zip(images, parameters.matrices, parameters.tables, strict=True)):
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for index, (image, matrix) in enumerate(zip(images, parameters.matrices, strict=True)):
         linear = matrix[:, :2]
         offset = centre + matrix[:, 2] * size - linear @ (centre, centre)
         affine = np.column_stack([linear, offset])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpAffine(
-            np.ascontiguousarray(image), affine, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT
+        cv2.warpAffine(
+            np.ascontiguousarray(image),
+            affine,
+            (size, size),
+            dst=result[index],
+            flags=flags,
+            borderMode=cv2.BORDER_CONSTANT,
         )
-        cv2.LUT(warped, table, dst=result[index])
     return result

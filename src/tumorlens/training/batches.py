@@ -18,7 +18,9 @@ from tumorlens.training import augment
 _SHUFFLE, _AUGMENT = 1, 2
 _AHEAD = 3
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+# One array, or the one of each output of a network that is told more than the class.
+Targets = np.ndarray | dict[str, np.ndarray]
+Batch = tuple[np.ndarray, Targets, Targets]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class TrainingBatches:
         size: images per batch; the last, smaller batch of an epoch is left out (its images come in another epoch).
         settings: augmentation.
         seed: of the run.
+        masks: uint8 (N, h, w), the share of each cell that is tumour, in 255ths; None where the network learns from
+            labels only.
+        known: bool (N,), whether an image's mask is known.
     """
 
     images: np.ndarray | Stack
@@ -40,6 +45,8 @@ class TrainingBatches:
     size: int
     settings: AugmentSettings
     seed: int
+    masks: np.ndarray | None = None
+    known: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -47,13 +54,26 @@ class TrainingBatches:
         return max(1, len(self.images) // self.size)
 
     def make(self, epoch: int, step: int) -> Batch:
-        """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,)."""
+        """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,).
+
+        With masks, targets and weights are dictionaries with those of ``logits`` and of ``mask_logits`` (B, h, w, 1).
+        """
         chosen = self._chosen(epoch, step)
         images = np.asarray(self.images[chosen])
+        masks = None if self.masks is None else self.masks[chosen]
         if self.settings.enabled:
             rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
-            images = augment.apply(images, augment.draw(rng, len(images), self.settings))
-        return to_input(images), self.targets[chosen], self.weights[chosen]
+            changes = augment.draw(rng, len(images), self.settings)
+            images = augment.apply(images, changes)
+            masks = None if masks is None else augment.move(masks, changes)
+        targets, weights = self.targets[chosen], self.weights[chosen]
+        if masks is None or self.known is None:
+            return to_input(images), targets, weights
+        return (
+            to_input(images),
+            {"logits": targets, "mask_logits": to_input(masks)},
+            {"logits": weights, "mask_logits": weights * self.known[chosen]},
+        )
 
     def plain(self, epoch: int, step: int) -> np.ndarray:
         """The images of a batch as the network will see them in service: without augmentation, (B, S, S, 1)."""

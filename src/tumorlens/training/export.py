@@ -24,7 +24,8 @@ from tumorlens.training.canonical import canonical
 
 # Law 2 of the design: Keras and ONNX agree to this.
 TOLERANCE = 1e-4
-_OUTPUTS = ("logits", "embedding", "cam")
+#: What a network is asked in service, where it has it.
+OUTPUTS = ("logits", "embedding", "cam", "mask")
 
 
 def in_float32(model: Any, settings: Settings, classes: int) -> Any:
@@ -40,7 +41,7 @@ def in_float32(model: Any, settings: Settings, classes: int) -> Any:
 
 
 def to_onnx(model: Any, check: np.ndarray) -> tuple[bytes, dict[str, Any]]:
-    """The network as ONNX with outputs ``logits``, ``embedding`` and, where there is one, ``cam``.
+    """The network as ONNX with outputs ``logits``, ``embedding`` and, where there are, ``cam`` and ``mask``.
 
     Args:
         model: from :func:`tumorlens.models.registry.build`, float32.
@@ -55,7 +56,7 @@ def to_onnx(model: Any, check: np.ndarray) -> tuple[bytes, dict[str, Any]]:
             1e-4.
     """
     keras = import_keras()
-    outputs = {name: model.output[name] for name in _OUTPUTS if name in model.output}
+    outputs = {name: model.output[name] for name in OUTPUTS if name in model.output}
     deployed = keras.Model(model.input, outputs, name="deployed")
     inputs = to_input(check)
     deployed(inputs[:1])  # with JAX, predicting leaves no trace that the export could start from

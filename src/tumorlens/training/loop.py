@@ -16,6 +16,7 @@ import numpy as np
 
 from tumorlens.config import TrainSettings
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
+from tumorlens.models.guided import mask_loss
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
 from tumorlens.preprocess.stack import Stack
@@ -74,13 +75,23 @@ class Loop:
         keras = import_keras()
         self.model, self.batches, self.validation = model, batches, validation
         self.settings, self.folder, self.watcher = settings, folder, watcher
-        self.fitted = keras.Model(model.input, model.output["logits"], name="fitted")
+        self.guided = batches.masks is not None
+        learned = ("logits", "mask_logits") if self.guided else ("logits",)
+        self.fitted = keras.Model(model.input, {name: model.output[name] for name in learned}, name="fitted")
         self.optimizer = make_optimizer(settings, batches.steps)
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
+        losses = {
+            "logits": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
+            "mask_logits": mask_loss,
+        }
+        shares = {"logits": 1.0, "mask_logits": settings.mask_weight}
         # XLA was measured slower on CPUs and is left to the backend elsewhere.
         jit: bool | str = False if keras.backend.backend() == "tensorflow" else "auto"
         self.fitted.compile(
-            self.optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")], jit_compile=jit
+            self.optimizer,
+            {name: losses[name] for name in learned},
+            loss_weights={name: shares[name] for name in learned},
+            metrics={"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
+            jit_compile=jit,
         )
         self.optimizer.build(self.fitted.trainable_variables)
         self.progress = state.Progress()
@@ -128,8 +139,10 @@ class Loop:
             self.fitted.reset_metrics()
             logs = self.fitted.train_on_batch(images, targets, sample_weight=weights, return_dict=True)
             progress.step = step + 1
-            progress.loss_sum += float(logs["loss"])
-            progress.accuracy_sum += float(logs["accuracy"])
+            # The loss shown is that of naming the class, with masks and without, as it is in validation.
+            progress.loss_sum += float(logs["logits_loss" if self.guided else "loss"])
+            progress.accuracy_sum += float(logs["logits_accuracy" if self.guided else "accuracy"])
+            progress.mask_loss_sum += float(logs["mask_logits_loss"]) if self.guided else 0.0
             if self.watcher.on_batch:
                 loss, accuracy = progress.loss_sum / progress.step, progress.accuracy_sum / progress.step
                 self.watcher.on_batch(epoch + 1, step + 1, self.batches.steps, loss, accuracy)
@@ -141,7 +154,7 @@ class Loop:
                 saved = time.monotonic()
                 if self._stop.is_set():
                     raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1} of {self.batches.steps}")
-        if not np.isfinite(progress.loss_sum):
+        if not np.isfinite(progress.loss_sum + progress.mask_loss_sum):
             raise EnvironmentFailure(
                 f"the training loss is no longer a number in epoch {epoch + 1}",
                 hint="lower the learning rate, for example --set train.learning_rate=0.0003, and start again",
@@ -164,6 +177,7 @@ class Loop:
                 if self.settings.keep == "best":
                     self.best = state.read(self.fitted.variables)
         progress.seconds += time.monotonic() - saved
+        masks = {"mask_loss": progress.mask_loss_sum / progress.step} if self.guided else {}
         progress.history.append(
             {
                 "epoch": epoch + 1,
@@ -174,10 +188,11 @@ class Loop:
                 "accuracy": progress.accuracy_sum / progress.step,
                 "val_loss": loss,
                 "val_accuracy": accuracy,
+                **masks,
             }
         )
         progress.epoch, progress.step = epoch + 1, 0
-        progress.loss_sum = progress.accuracy_sum = 0.0
+        progress.loss_sum = progress.accuracy_sum = progress.mask_loss_sum = 0.0
         patience = self.settings.patience
         progress.finished = progress.epoch >= self.settings.epochs or (
             patience > 0 and progress.epoch - progress.best_epoch >= patience
@@ -199,7 +214,7 @@ class Loop:
             classes = self.validation.classes[start : start + size]
             # Always the same shape, so that the graph is traced once.
             padded = np.concatenate([images, np.zeros((size - len(images), *images.shape[1:]), np.uint8)])
-            logits = np.asarray(self.fitted.predict_on_batch(to_input(padded)), np.float64)[: len(images)]
+            logits = np.asarray(self.fitted.predict_on_batch(to_input(padded))["logits"], np.float64)[: len(images)]
             shifted = logits - logits.max(axis=1, keepdims=True)
             log_likelihood = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
             total -= float(log_likelihood[np.arange(len(classes)), classes].sum())

@@ -24,6 +24,7 @@ class Progress:
         step: steps completed of the epoch after that.
         loss_sum: sum of the batch losses of the epoch in hand.
         accuracy_sum: likewise of the batch accuracies.
+        mask_loss_sum: likewise of the losses of the predicted masks.
         history: one row per completed epoch.
         best_epoch: number (from 1) of the epoch with the lowest validation loss; 0 before the first.
         best_loss: that loss.
@@ -35,6 +36,7 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     accuracy_sum: float = 0.0
+    mask_loss_sum: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = float("inf")
