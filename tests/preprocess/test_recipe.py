@@ -115,24 +115,27 @@ def test_input_is_one_channel_from_zero_to_one() -> None:
 
 
 @given(
-    st.tuples(st.integers(90, 700), st.integers(90, 700)),
+    st.integers(128, 700),
+    st.floats(0.4, 2.5),
     st.floats(0.25, 0.45),
     st.sampled_from(["standard", "plain"]),
     st.sampled_from([1, 2, 0.5]),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_mask_stays_on_its_tumour(shape: tuple[int, int], reach: float, kind: str, finer: float) -> None:
-    height, width = shape
+def test_a_mask_stays_on_its_tumour(width: int, aspect: float, reach: float, kind: str, finer: float) -> None:
+    height = max(128, round(width * aspect))
     axes = (round(width * reach), round(height * reach))
-    image = head(height, width, (width // 2, height // 2), axes)
-    spot = np.zeros(shape, np.uint8)
+    spot = np.zeros((height, width), np.uint8)
     centre = (width // 2 - axes[0] // 3, height // 2)
     cv2.ellipse(spot, centre, (max(5, axes[0] // 4), max(5, axes[1] // 4)), 0, 0, 360, 1, -1)
-    image[spot > 0] = 330  # brighter than all else
+    # An even head, so that the tumour alone is bright however the copy that finds the window was shrunk.
+    image = np.random.default_rng(0).random((height, width), dtype=np.float32)
+    cv2.ellipse(image, (width // 2, height // 2), axes, 0, 0, 360, 90.0, -1)
+    image[spot > 0] = 330
     mask = cv2.resize(spot, (round(width * finer), round(height * finer)), interpolation=cv2.INTER_NEAREST) > 0
     recipe = Recipe(kind=kind, size=128, high=100)
     found = standardise_mask(image, mask, recipe, 32)
-    expected = cv2.resize((standardise(image, recipe) > 205).astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize((standardise(image, recipe) > 165).astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
     rows, columns = np.mgrid[:32, :32]
     for places in (rows, columns):
         middle = [float((places * share).sum() / share.sum()) for share in (found / 255, expected)]
