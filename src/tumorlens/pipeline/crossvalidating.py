@@ -22,12 +22,13 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted, MissingExtraError
+from tumorlens.evaluation.looking import Look, read_looks
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_json
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import finishing, folds, locking, running, runs, spreading
+from tumorlens.pipeline import finishing, folds, locking, looking, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, standardised
 from tumorlens.pipeline.dividing import examined
@@ -284,6 +285,7 @@ def _metrics(
         "folds": trainings,
         "accuracy_sd_between_folds": statistics.stdev(by_fold),
         "shortcut": finishing.best_shortcut(folder),
+        "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
         "data": {
             "sources": sorted({row.source for row in ready.manifest}),
             "counts": {name: _in_fold(ready.manifest, name).count() for name in names},
@@ -296,6 +298,14 @@ def _metrics(
         },
         "versions": {**start.versions, "tumorlens": __version__},
     }
+
+
+def _looks(folder: Path, settings: Settings, names: list[str]) -> list[Look]:
+    """Every network's looks at its own test slices without their tumour."""
+    places = [folds.place_of(folder / f"seed-{seed}", name) for seed in seeds(settings) for name in names]
+    paths = [place / "edits.csv" for place in places]
+    # Trainings that an earlier version made have none.
+    return [found for path in paths if path.is_file() for found in read_looks(path)]
 
 
 def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:

@@ -13,8 +13,10 @@ from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.data.split import leaked
 from tumorlens.errors import DataError
+from tumorlens.evaluation.looking import write_looks
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import write_json, writing
+from tumorlens.pipeline import looking
 from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import Reporter
@@ -35,12 +37,13 @@ def evaluate(
     With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that. Slices that
     share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
     are left out of the scores (``leaked`` names them, ``as_shipped`` scores them too). ``skipped`` lists what could not
-    be used.
+    be used. ``clever_hans`` says whether the answers hang on the tumour, where slices have a mask (see
+    :func:`tumorlens.evaluation.looking.clever_hans`), else None.
 
     Args:
         model: MODEL.
         data: DATA.
-        out: folder for ``metrics.json`` and ``predictions.csv``, or None.
+        out: folder for ``metrics.json``, ``predictions.csv`` and ``edits.csv``, or None.
         settings: columns and bootstrap.
         reporter: told how it goes.
 
@@ -82,12 +85,15 @@ def evaluate(
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed)
     _tell(document, ready.manifest, tell)
     left_out = sorted(familiar & set(table.ids))
+    looks = looking.look(ready.manifest.where(lambda row: row.id not in familiar), predictor, chosen, tell)
+    document["clever_hans"] = looking.gap(looks, table, chosen)
     document["leaked"] = {"removed": len(left_out), "ids": left_out} if left_out else None
     document["skipped"] = [asdict(item) for item in ready.manifest.skipped]
     if out is not None:
         folder = Path(out)
         write_json(folder / "metrics.json", document)
         table.write_csv(folder / "predictions.csv")
+        write_looks(folder / "edits.csv", looks)
     return document
 
 

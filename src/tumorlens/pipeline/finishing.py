@@ -15,13 +15,14 @@ from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.errors import MissingExtraError
+from tumorlens.evaluation.looking import write_looks
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import pictures, runs
+from tumorlens.pipeline import looking, pictures, runs
 from tumorlens.pipeline.public import (
     public_metrics,
     public_predictions,
@@ -110,12 +111,20 @@ def finish(
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
-    metrics |= {"cross_validation": folds, "shortcut": best_shortcut(folder)}
+    leaks = splitting.leaked(ready.manifest)
+    honest = manifest.where(lambda row: row.split == "test" and row.id not in leaks)
+    looks = looking.look(honest, predictor, settings, tell)
+    write_looks(folder / "edits.csv", looks)
+    metrics |= {
+        "cross_validation": folds,
+        "shortcut": best_shortcut(folder),
+        "clever_hans": looking.gap(looks, table, settings),
+    }
     write_json(folder / "metrics.json", metrics)
     report = None
     if settings.evaluate.report:
         try:
-            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor)
+            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor, looks)
             from tumorlens.report.html import render_report
 
             report = render_report(folder)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation.looking import Look
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
+from tumorlens.labels import NO_TUMOR
+from tumorlens.pipeline import looking
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.report import image_figures
 from tumorlens.training import augment
 
-_RANDOM, _MISTAKES, _ORIGINALS, _VARIANTS = 20, 8, 4, 5
+_RANDOM, _MISTAKES, _EDITED, _ORIGINALS, _VARIANTS = 20, 8, 4, 4, 5
 
 
 def draw(
@@ -26,8 +30,9 @@ def draw(
     table: PredictionTable,
     outputs: Outputs,
     predictor: Predictor,
+    looks: Sequence[Look],
 ) -> None:
-    """Write ``figures/*.png`` and ``*.svg``: random test images, worst mistakes with their maps, augmentation.
+    """Write ``figures/*.png`` and ``*.svg``: random test images, worst mistakes, erased tumours, augmentation.
 
     Args:
         folder: of the run.
@@ -38,6 +43,7 @@ def draw(
         table: theirs.
         outputs: theirs.
         predictor: of the bundle.
+        looks: at slices without their tumour.
 
     Raises:
         MissingExtraError: without the ``report`` extra.
@@ -62,6 +68,8 @@ def draw(
             folder / "figures" / "mistakes",
             tumour=outputs.mask is not None,
         )
+    if looks:
+        _draw_edits(folder, settings, manifest, predictor, [looks[i] for i in rng.permutation(len(looks))[:_EDITED]])
     if settings.augment.enabled:
         trained = np.array([i for i, row in enumerate(ready.manifest) if row.split == "train"])
         chosen = np.sort(rng.permutation(trained)[:_ORIGINALS])
@@ -70,6 +78,25 @@ def draw(
         changed = augment.apply(repeated, augment.draw(rng, len(repeated), settings.augment))
         variants = changed.reshape(len(originals), _VARIANTS, *originals.shape[1:])
         image_figures.augmentation_figure(originals, variants, folder / "figures" / "augmentation")
+
+
+def _draw_edits(
+    folder: Path, settings: Settings, manifest: Manifest, predictor: Predictor, looks: Sequence[Look]
+) -> None:
+    rows = {row.id: row for row in manifest}
+    found = [(rows[look.id], looking.ask(rows[look.id], predictor, settings.seed)) for look in looks]
+    edits = [
+        image_figures.Edit(
+            row.label,
+            asked.images,
+            [predictor.labels[k] for k in asked.probabilities.argmax(axis=1)],
+            asked.probabilities.max(axis=1),
+        )
+        for row, asked in found
+        if asked is not None
+    ]
+    if edits:
+        image_figures.edits_figure(edits, folder / "figures" / "edits", healthy=NO_TUMOR in predictor.labels)
 
 
 def _map(image: np.ndarray, class_index: int, outputs: Outputs, index: int, predictor: Predictor) -> np.ndarray:

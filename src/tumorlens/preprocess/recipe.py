@@ -98,6 +98,27 @@ def standardise_mask(pixels: np.ndarray, mask: np.ndarray, recipe: Recipe, size:
     return canvas
 
 
+def head_mask(pixels: np.ndarray) -> np.ndarray:
+    """Where the head is: what is brighter than air and whatever that encloses, its largest piece.
+
+    Args:
+        pixels: float32 (H, W), finite.
+
+    Returns:
+        bool (H, W); all false for a picture of one grey value.
+    """
+    lowest, highest, _, _ = cv2.minMaxLoc(pixels)
+    filled = np.zeros(pixels.shape, np.uint8)
+    if highest - lowest < 1e-6:
+        return filled > 0
+    outlines, _ = cv2.findContours(
+        _brighter_than_air(pixels, lowest, highest), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    if outlines:
+        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+    return np.asarray(filled > 0)
+
+
 def to_input(images: np.ndarray) -> np.ndarray:
     """Standardised images as network input: uint8 (N, S, S) → float32 (N, S, S, 1) in [0, 1]."""
     return (images.astype(np.float32) * np.float32(1 / 255))[..., np.newaxis]
@@ -179,14 +200,7 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
     whole = (0, scout.shape[0], 0, scout.shape[1])
     if highest - lowest < 1e-6:
         return whole, lowest, highest
-    # A few pixels far brighter than everything else must not make the head look like air.
-    _, top = _window(scout[::2, ::2], 0, 99.8)
-    top = top if top - lowest > 1e-6 else highest
-    grey = cv2.convertScaleAbs(np.minimum(scout, top), alpha=255 / (top - lowest), beta=-lowest * 255 / (top - lowest))
-    # Otsu would cut dark brain away from bright scalp fat; a fraction of it separates head from air.
-    otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    _, mask = cv2.threshold(grey, max(otsu * 0.4, 8), 255, cv2.THRESH_BINARY)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    mask = _brighter_than_air(scout, lowest, highest)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes = [cv2.boundingRect(outline) for outline in outlines]
     largest = max((box[2] * box[3] for box in boxes), default=0)
@@ -201,6 +215,18 @@ def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int],
     bottom, right = min(scout.shape[0], bottom + extra), min(scout.shape[1], right + extra)
     black, white = _window(scout[top:bottom:2, left:right:2], recipe.low, recipe.high)
     return (top, bottom, left, right), black, white
+
+
+def _brighter_than_air(scout: np.ndarray, lowest: float, highest: float) -> np.ndarray:
+    """uint8 (h, w): 255 where there is head."""
+    # A few pixels far brighter than everything else must not make the head look like air.
+    _, top = _window(scout[::2, ::2], 0, 99.8)
+    top = top if top - lowest > 1e-6 else highest
+    grey = cv2.convertScaleAbs(np.minimum(scout, top), alpha=255 / (top - lowest), beta=-lowest * 255 / (top - lowest))
+    # Otsu would cut dark brain away from bright scalp fat; a fraction of it separates head from air.
+    otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    _, mask = cv2.threshold(grey, max(otsu * 0.4, 8), 255, cv2.THRESH_BINARY)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
 
 
 def _window(head: np.ndarray, low: float, high: float) -> tuple[float, float]:

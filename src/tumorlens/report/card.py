@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tumorlens.labels import meaning, title
+from tumorlens.report import looking
 from tumorlens.report.words import (
     NONE,
     NOT_STATED,
@@ -49,6 +50,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
         _recipe(metrics, settings_toml),
         "## Scores",
         _scores(metrics),
+        *(["## Is it looking at the tumour?", looked] if (looked := _looking(metrics)) else []),
         "## Limits",
         _limits(metrics),
     ]
@@ -181,6 +183,16 @@ def _scores(metrics: Mapping[str, Any]) -> str:
             _table(["Class", "n", "Sensitivity", "Specificity", "PPV", "NPV", "AUROC"], per_class),
         ]
     )
+
+
+def _looking(metrics: Mapping[str, Any]) -> str:
+    lines = looking.lines(metrics)
+    if not lines:
+        return ""
+    table = _table(
+        ["Test slices with a tumour mask", "Share", "95 % interval", "Slices"], [list(line) for line in lines]
+    )
+    return f"{looking.sentence(metrics)}\n\n{table}"
 
 
 def _limits(metrics: Mapping[str, Any]) -> str:

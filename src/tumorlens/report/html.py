@@ -17,7 +17,7 @@ from tumorlens.report.figures import confusion_figure, history_figure, pr_figure
 from tumorlens.report.run_folder import RunFolder, read_run
 from tumorlens.report.sections import view
 
-_IMAGES = ("grid", "mistakes", "augmentation")
+_IMAGES = ("grid", "mistakes", "edits", "augmentation")
 _PAPER = ("history", "confusion", "roc", "pr")
 
 
@@ -25,8 +25,8 @@ def render_report(run_dir: str | Path) -> Path:
     """Write ``run_dir/report.html`` from the saved artefacts of a run, and the figures that can be drawn from them.
 
     ``figures/history``, ``confusion``, ``roc`` and ``pr`` (PNG and SVG) are drawn here; ``figures/grid.png``,
-    ``mistakes.png`` and ``augmentation.png`` need the images, so training draws them, and the report shows those that
-    exist. A missing part is named in the report, not passed over.
+    ``mistakes.png``, ``edits.png`` and ``augmentation.png`` need the images, so training draws them, and the report
+    shows those that exist. A missing part is named in the report, not passed over.
 
     Returns:
         The path of the report.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.labels import title
+from tumorlens.labels import NO_TUMOR, title
 from tumorlens.report.extra import load
 from tumorlens.report.figures import Stem, new_figure, plain, save, styled
 from tumorlens.report.theme import DPI, MUTED, RIGHT, WRONG
@@ -22,6 +23,7 @@ _STRONGEST = 0.75
 # What a map is called, and what its colours mean.
 _ACTIVATION = "activation map", "activation for the predicted class (0 none, 1 strongest in the slice)"
 _TUMOUR_MAP = "tumour map", "probability that there is tumour at this place"
+_EDITS = ("as it is", "tumour painted over", "as much elsewhere")
 # Half of the coloured frame, and what smooths its edge: the report draws frames of its own.
 _INSET = 4
 
@@ -116,6 +118,53 @@ def mistakes_figure(
         bar.outline.set_visible(False)
         bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
         bar.set_label(meaning, fontsize=9)
+        return save(figure, path, encode(pictures))
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A slice as it is, without its tumour and, where it fits, with as much painted over elsewhere.
+
+    Attributes:
+        truth: its class.
+        images: uint8 (2 or 3, S, S).
+        answers: what the network said to each.
+        probabilities: float (2 or 3,), of the answers.
+    """
+
+    truth: str
+    images: NDArray[np.uint8]
+    answers: Sequence[str]
+    probabilities: NDArray[np.floating]
+
+
+def edits_figure(edits: Sequence[Edit], path: Stem, *, healthy: bool) -> list[Path]:
+    """Slices, each in a row: as it is, without its tumour, with as much painted over elsewhere.
+
+    Args:
+        edits: the slices.
+        path: of the files, without extension.
+        healthy: whether the network knows "no tumour", so that there is a right answer to a slice without its tumour.
+    """
+    with styled():
+        figure, cells = _cells(len(edits), len(_EDITS), above=0.1)
+        pictures = []
+        for axes in cells.ravel():
+            axes.axis("off")
+        for row, edit in zip(cells, edits, strict=True):
+            expected = (edit.truth, NO_TUMOR if healthy else "", edit.answers[0])
+            shown = zip(row, _EDITS, edit.images, expected, edit.answers, edit.probabilities, strict=False)
+            for axes, name, image, wanted, answer, p in shown:
+                _slice(axes, image)
+                right = answer == wanted if wanted else None
+                colour = MUTED if right is None else RIGHT if right else WRONG
+                for spine in axes.spines.values():
+                    spine.set(visible=True, color=colour, linewidth=2.5)
+                sign = "" if right is None else "✓ " if right else "✗ "
+                said = f"{plain(answer, 18)}  {probability(float(p))}"
+                axes.set_title(f"{name}\n{sign}{said}", color=colour, fontsize=9, fontweight="normal", pad=5)
+                lines = (name, f"{sign}{title(answer)} {probability(float(p))}")
+                pictures.append(Picture((box_of(axes, DPI, _INSET),), lines, right))
         return save(figure, path, encode(pictures))
 
 

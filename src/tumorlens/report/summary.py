@@ -38,7 +38,7 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
     if folds := scored(metrics, "cross_validation"):
         note = f"{bounds(folds.get('accuracy_ci95'))}, {len(folds['folds'])} folds, SD {percent(folds['accuracy_sd'])}"
         last.append(("Cross-validation", percent(folds["accuracy"]), note))
-    last += shortcut_facts(metrics)
+    last += shortcut_facts(metrics) + looking_facts(metrics)
     return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
 
 
@@ -51,9 +51,25 @@ def shortcut_facts(metrics: Mapping[str, Any]) -> list[Fact]:
     return [("Best shortcut", percent(best["balanced_accuracy"]), note)]
 
 
+def looking_facts(metrics: Mapping[str, Any]) -> list[Fact]:
+    """Whether the answers hang on the tumour; nothing where no tested slice has a mask."""
+    found = metrics.get("clever_hans")
+    if not found:
+        return []
+    if removed := found["removed"]:
+        facts = [("Tumour erased", percent(removed["rate"]), f"{bounds(removed['ci95'])}, called “no tumour”")]
+        if control := found["control"]:
+            note = f"{bounds(control['ci95'])}, keeps its answer"
+            facts.append(("As much elsewhere", percent(control["rate"]), note))
+        return facts
+    background, plane = found["background"], found["plane_only"]["rate"]
+    note = f"{bounds(background['ci95'])}, type still right; from the plane alone: {percent(plane)}"
+    return [("Tumour erased", percent(background["rate"]), note)]
+
+
 def scores_text(document: Mapping[str, Any]) -> str:
     """One evaluation (the contract's ``evaluate --json`` document) as plain text; ends without a newline."""
-    return _text(document, "Accuracy", [], [])
+    return _text(document, "Accuracy", [], looking_facts(document))
 
 
 def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:
