@@ -12,13 +12,17 @@ from tumorlens import data, io
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.preprocess import Recipe
 from tumorlens.preprocess.cache import Standardised, standardise_all
-from tumorlens.preprocess.outlines import outline_all
+from tumorlens.preprocess.outlines import Outlines, outline_all
 
 RECIPE = Recipe(size=64)
 
 
 def ready(rows: list[Row], folder: Path) -> Standardised:
     return standardise_all(Manifest(tuple(rows)), RECIPE, folder)
+
+
+def every(outlines: Outlines) -> np.ndarray:
+    return outlines.of(range(len(outlines.place)))
 
 
 @pytest.fixture
@@ -32,7 +36,8 @@ def test_every_tumour_has_its_mask_and_every_healthy_slice_an_empty_one(slices: 
     found = outline_all(slices, RECIPE, 16, tmp_path)
     tumour = np.array([row.label != "no_tumor" for row in slices.manifest])
     assert found.known.all()
-    assert (found.shares.any(axis=(1, 2)) == tumour).all()
+    assert ((found.place >= 0) == tumour).all()
+    assert (every(found).any(axis=(1, 2)) == tumour).all()
     assert found.problems == ()
 
 
@@ -41,12 +46,12 @@ def test_masks_are_read_once(slices: Standardised, tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(io, "read_mask", lambda *_: pytest.fail("read again"))
         again = outline_all(slices, RECIPE, 16, tmp_path)
-    assert (again.shares == first.shares).all()
+    assert (every(again) == every(first)).all()
     assert (again.known == first.known).all()
-    (kept,) = tmp_path.glob("masks-*.npy")
+    (kept,) = tmp_path.glob("masks-*.npz")
     kept.write_bytes(kept.read_bytes()[:200])  # damaged: made again
-    assert (outline_all(slices, RECIPE, 16, tmp_path).shares == first.shares).all()
-    assert outline_all(slices, RECIPE, 8, tmp_path).shares.shape[1:] == (8, 8)
+    assert (every(outline_all(slices, RECIPE, 16, tmp_path)) == every(first)).all()
+    assert outline_all(slices, RECIPE, 8, tmp_path).of([0]).shape == (1, 8, 8)
 
 
 def test_a_mask_that_changes_is_read_again(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_a_mask_that_changes_is_read_again(tmp_path: Path) -> None:
         drawn = np.zeros_like(picture)
         cv2.circle(drawn, (x, 32), 8, 255, -1)
         cv2.imwrite(str(mask), drawn)
-        shares = outline_all(ready(rows, tmp_path), RECIPE, 16, tmp_path).shares[0]
+        shares = outline_all(ready(rows, tmp_path), RECIPE, 16, tmp_path).of([0])[0]
         sides.append(shares[:, :8].sum() > shares[:, 8:].sum())
     assert sides == [True, False]
 
@@ -82,6 +87,6 @@ def test_what_cannot_be_used_is_named_and_not_taken_for_healthy(tmp_path: Path) 
         cv2.imwrite(row.path, picture)
     found = outline_all(ready(rows, tmp_path), RECIPE, 16, tmp_path)
     assert found.known.tolist() == [True, False, False, False, False]
-    assert not found.shares.any()
+    assert not every(found).any()
     assert [problem.path for problem in found.problems] == list(masks)
     assert not list(tmp_path.glob("masks-*")), "what may be put right is not kept"

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tumorlens.config import AugmentSettings
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.training import augment
 from tumorlens.training.batches import TrainingBatches
 
@@ -39,12 +40,13 @@ def test_a_mask_moves_with_its_picture() -> None:
 
 
 def test_masks_travel_in_the_batch_with_what_is_known() -> None:
-    masks = np.zeros((50, 8, 8), np.uint8)
-    masks[::2, 2:5, 2:5] = 255
+    masks = np.zeros((25, 32, 32), np.uint8)
+    masks[:, 8:20, 8:20] = 255
     known = np.arange(50) % 5 != 0
+    outlines = Outlines(masks, np.where(np.arange(50) % 2, -1, np.arange(50) // 2), known)
     targets = np.eye(2, dtype=np.float32)[np.arange(50) % 2]
     made = TrainingBatches(
-        pictures(50), targets, np.full(50, 2, np.float32), 50, AugmentSettings(enabled=False), 0, masks, known
+        pictures(50), targets, np.full(50, 2, np.float32), 50, AugmentSettings(enabled=False), 0, outlines, 8
     ).make(0, 0)
     assert isinstance(made[1], dict)
     assert isinstance(made[2], dict)

@@ -15,6 +15,7 @@ from tumorlens.errors import Interrupted, ModelError
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import prepare
 from tumorlens.preprocess import to_input
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.training import state
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.loop import Loop, Validation, Watcher
@@ -23,10 +24,10 @@ IMAGES = np.random.default_rng(0).integers(0, 255, (80, 32, 32)).astype(np.uint8
 CLASSES = np.random.default_rng(1).integers(0, 3, 80)
 for number, kind in enumerate(CLASSES):
     IMAGES[number, kind * 10 : kind * 10 + 10] //= 3
-# Where the dark band is, at a quarter of the size.
-MASKS = np.zeros((80, 8, 8), np.uint8)
+# Where the dark band is.
+MASKS = np.zeros((80, 32, 32), np.uint8)
 for number, kind in enumerate(CLASSES):
-    MASKS[number, kind * 10 // 4 : (kind * 10 + 10) // 4] = 255
+    MASKS[number, kind * 10 : kind * 10 + 10] = 255
 
 
 def fit(
@@ -37,7 +38,9 @@ def fit(
     targets = np.eye(3, dtype=np.float32)[CLASSES]
     batches = TrainingBatches(IMAGES[:64], targets[:64], np.ones(64, np.float32), 16, AugmentSettings(), 1)
     if name == "guided":
-        batches = replace(batches, masks=MASKS[:64], known=np.arange(64) % 3 > 0)
+        known = np.arange(64) % 3 > 0
+        outlines = Outlines(MASKS[:64], np.where(known, np.arange(64), -1), known)
+        batches = replace(batches, outlines=outlines, mask_size=8)
     steps = 0
 
     def on_batch(*_: object) -> None:
@@ -144,7 +147,7 @@ def test_guided_learns_where_from_the_masks_that_are_there(tmp_path: Path) -> No
     assert history[-1]["mask_loss"] < history[0]["mask_loss"] / 2
     assert history[-1]["val_accuracy"] >= 0.8
     found = np.asarray(loop.model.predict_on_batch(to_input(IMAGES[64:]))["mask"])[..., 0]
-    inside = MASKS[64:] > 0
+    inside = MASKS[64:, 2::4, 2::4] > 0
     assert found[inside].mean() > 5 * found[~inside].mean()
 
 

@@ -149,6 +149,17 @@ class AugmentSettings(Section, frozen=True):
     gamma: Annotated[float, Meta(ge=0, lt=1, description="exponent changed by up to this share")] = 0.3
     brightness: Annotated[float, Meta(ge=0, lt=1, description="added, as a share of the full range")] = 0.1
     contrast: Annotated[float, Meta(ge=0, lt=1, description="multiplied, to either side")] = 0.15
+    twins: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=0.5,
+            description="share of the slices with a mask whose tumour is covered by healthy tissue: then no_tumor",
+        ),
+    ] = 0.0
+    transplants: Annotated[
+        float, Meta(ge=0, le=0.5, description="share of the no_tumor slices that receive the tumour of a masked slice")
+    ] = 0.0
 
 
 class EvaluateSettings(Section, frozen=True):

@@ -15,7 +15,7 @@ from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.errors import DataError
 from tumorlens.io import cache_dir
-from tumorlens.labels import LabelEncoding
+from tumorlens.labels import NO_TUMOR, LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.pipeline import runs
 from tumorlens.pipeline.dataset import Data, labelled, read
@@ -23,8 +23,10 @@ from tumorlens.pipeline.dividing import warn_of_leaks
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.outlines import Outlines, outline_all
+from tumorlens.preprocess.plane import guess_planes
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.implants import Implants
 from tumorlens.training.loop import Loop, Validation, Watcher
 from tumorlens.training.state import Progress
 
@@ -37,8 +39,14 @@ def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
     """
     manifest = labelled(read(data, settings=settings.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)
-    if registry.learns_from_masks(settings.model) and not any(row.mask for row in manifest):
+    if (registry.learns_from_masks(settings.model) or _implanting(settings)) and not any(row.mask for row in manifest):
         raise _without_masks(settings)
+    if _implanting(settings) and NO_TUMOR not in manifest.labels:
+        raise DataError(
+            "augment.twins and augment.transplants need slices of the class no_tumor, and there are none",
+            hint="add tumour-free slices (no_tumor=FOLDER), or set both to 0",
+            code="no_healthy",
+        )
     return manifest
 
 
@@ -88,7 +96,8 @@ def fit(
     _tell_data(ready.manifest, start, tell)
     tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
     training, validation = ready.part("train"), ready.part("val")
-    outlines = _outlines(ready, settings, model, tell) if registry.learns_from_masks(settings.model) else None
+    guided = registry.learns_from_masks(settings.model)
+    outlines = _outlines(ready, settings, tell) if guided or _implanting(settings) else None
     encoding, labels = LabelEncoding.fit(ready.manifest.labels), training.manifest.labels
     batches = TrainingBatches(
         images=training.images,
@@ -97,8 +106,9 @@ def fit(
         size=min(settings.train.batch_size, len(labels)),
         settings=settings.augment,
         seed=settings.seed,
-        masks=None if outlines is None else outlines.shares,
-        known=None if outlines is None else outlines.known,
+        outlines=outlines,
+        mask_size=int(model.output["mask_logits"].shape[1]) if guided else 0,
+        implants=_implants(training, encoding, outlines, settings) if outlines is not None else None,
     )
     epochs = settings.train.epochs
     watcher = Watcher(
@@ -112,20 +122,41 @@ def fit(
         tell.trained()
 
 
-def _outlines(ready: Standardised, settings: Settings, model: Any, tell: Reporter) -> Outlines:
+def _implanting(settings: Settings) -> bool:
+    return settings.augment.enabled and (settings.augment.twins > 0 or settings.augment.transplants > 0)
+
+
+def _implants(
+    training: Standardised, encoding: LabelEncoding, outlines: Outlines, settings: Settings
+) -> Implants | None:
+    """Where tumours come from and go to; None where the settings ask for none."""
+    if not _implanting(settings):
+        return None
+    return Implants(
+        images=training.images,
+        outlines=outlines,
+        classes=encoding.encode(training.manifest.labels),
+        healthy=encoding.names.index(NO_TUMOR),
+        planes=np.array(guess_planes(np.asarray(training.images[:]))),
+        twins=settings.augment.twins,
+        transplants=settings.augment.transplants,
+    )
+
+
+def _outlines(ready: Standardised, settings: Settings, tell: Reporter) -> Outlines:
     """The tumour masks of the training slices.
 
     Raises:
         DataError: when there is none.
     """
-    size = int(model.output["mask_logits"].shape[1])
+    size = settings.preprocess.size
     with tell.progress("framing masks") as progress:
         every = outline_all(ready, Recipe.from_settings(settings.preprocess), size, cache_dir() / "images", progress)
     for problem in every.problems:
         tell.warn(f"a mask is not used: {problem.reason}")
     chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]
     outlines = every.choose(chosen)
-    with_tumour = int(outlines.shares.any(axis=(1, 2)).sum())
+    with_tumour = int((outlines.place >= 0).sum())
     if not with_tumour:
         raise _without_masks(settings)
     tell.note(f"masks: {with_tumour} of {len(chosen)} training slices have one")
@@ -133,9 +164,12 @@ def _outlines(ready: Standardised, settings: Settings, model: Any, tell: Reporte
 
 
 def _without_masks(settings: Settings) -> DataError:
+    guided = registry.learns_from_masks(settings.model)
+    needs = f"the network {settings.model.name} learns" if guided else "augment.twins and augment.transplants learn"
+    instead = "use --model compact" if guided else "set both to 0"
     return DataError(
-        f"the network {settings.model.name} learns from tumour masks, and no training slice has one",
-        hint="give masks (x_mask.png beside x.png, masks/ beside images/, a column mask), or use --model compact",
+        f"{needs} from tumour masks, and no training slice has one",
+        hint=f"give masks (x_mask.png beside x.png, masks/ beside images/, a column mask), or {instead}",
         code="no_mask",
     )
 

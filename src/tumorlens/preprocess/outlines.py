@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import io as memory
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from tumorlens.preprocess.recipe import Recipe, standardise_mask
 from tumorlens.preprocess.store import stamp_of
 
 # Raise when the pixels that `standardise_mask` gives change.
-_FORMAT = 1
+_FORMAT = 2
 _MOST_WORKERS = 16
 Progress = Callable[[int, int], None]
 
@@ -35,18 +37,28 @@ class Outlines:
     """Where the tumour is, as far as that is known.
 
     Attributes:
-        shares: uint8 (N, size, size): the share of each cell that is tumour, in 255ths; zeros where nothing is known.
-        known: bool (N,): whether it is. It is for a slice with a mask, and for one without a tumour.
+        masks: uint8 (M, size, size): of the slices that have one, the share of each cell that is tumour, in 255ths.
+        place: int64 (N,): which of them is a slice's; -1 for none.
+        known: bool (N,): whether it is known where the tumour is. It is for a slice with a mask, and for one without a
+            tumour.
         problems: of the masks that could not be used.
     """
 
-    shares: np.ndarray
+    masks: np.ndarray
+    place: np.ndarray
     known: np.ndarray
     problems: tuple[Skipped, ...] = ()
 
+    def of(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The masks of some slices, uint8 (B, size, size): zeros where there is no tumour, or nothing is known."""
+        places = self.place[np.asarray(indices, np.int64)]
+        found = np.zeros((len(places), *self.masks.shape[1:]), np.uint8)
+        found[places >= 0] = self.masks[places[places >= 0]]
+        return found
+
     def choose(self, indices: Sequence[int]) -> Outlines:
-        """Those of some slices."""
-        return Outlines(self.shares[indices], self.known[indices], self.problems)
+        """Those of some slices; no mask is copied."""
+        return Outlines(self.masks, self.place[indices], self.known[indices], self.problems)
 
 
 def outline_all(
@@ -57,7 +69,7 @@ def outline_all(
     Args:
         ready: the slices.
         recipe: that they were standardised with.
-        size: height and width of the result.
+        size: height and width of the result; usually the recipe's.
         folder: the cache. Deleting it, or a part of it, is always safe.
         progress: called with (done, total) from time to time.
 
@@ -66,29 +78,30 @@ def outline_all(
     """
     rows = ready.manifest.rows
     masked = [i for i, row in enumerate(rows) if row.mask]
-    shares = np.zeros((len(rows), size, size), np.uint8)
+    place = np.full(len(rows), -1, np.int64)
     known = np.array([row.label == NO_TUMOR for row in rows], bool)
-    path = Path(folder) / f"{_name(ready, masked, recipe, size)}.npy"
+    path = Path(folder) / f"{_name(ready, masked, recipe, size)}.npz"
     kept = _kept(path, (len(masked), size, size))
     if kept is not None:
-        shares[masked], known[masked] = kept, True
-        return Outlines(shares, known)
+        place[masked], known[masked] = np.arange(len(masked)), True
+        return Outlines(kept, place, known)
+    masks = np.zeros((len(masked), size, size), np.uint8)
     problems = []
     with ThreadPoolExecutor(max_workers=min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
         made = pool.map(lambda i: _outline(rows[i], recipe, size), masked)
-        for done, (index, found) in enumerate(zip(masked, made, strict=True), start=1):
+        for number, (index, found) in enumerate(zip(masked, made, strict=True)):
+            known[index] = not isinstance(found, Skipped)
             if isinstance(found, Skipped):
                 problems.append(found)
             else:
-                shares[index] = found
-            known[index] = not isinstance(found, Skipped)
+                masks[number], place[index] = found, number
             if progress:
-                progress(done, len(masked))
+                progress(number + 1, len(masked))
     if masked and not problems:  # what could not be read may be put right, and is tried again
         content = memory.BytesIO()
-        np.save(content, shares[masked], allow_pickle=False)
+        np.savez_compressed(content, masks=masks)  # mostly zeros
         write_bytes(path, content.getvalue())
-    return Outlines(shares, known, tuple(problems))
+    return Outlines(masks, place, known, tuple(problems))
 
 
 def _outline(row: Row, recipe: Recipe, size: int) -> np.ndarray | Skipped:
@@ -117,7 +130,8 @@ def _name(ready: Standardised, masked: Sequence[int], recipe: Recipe, size: int)
 def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """The file's content; None where it is missing or damaged."""
     try:
-        kept = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with np.load(path, allow_pickle=False) as file:
+            kept = file["masks"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
-    return kept if isinstance(kept, np.ndarray) and kept.shape == shape and kept.dtype == np.uint8 else None
+    return np.asarray(kept) if kept.shape == shape and kept.dtype == np.uint8 else None

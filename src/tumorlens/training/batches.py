@@ -7,15 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from tumorlens.config import AugmentSettings
 from tumorlens.preprocess import to_input
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.stack import Stack
 from tumorlens.training import augment
+from tumorlens.training.implants import Implants
 
 # Streams of chance that must not meet: each draws from its own generator.
-_SHUFFLE, _AUGMENT = 1, 2
+_SHUFFLE, _AUGMENT, _IMPLANT = 1, 2, 3
 _AHEAD = 3
 
 # One array, or the one of each output of a network that is told more than the class.
@@ -34,9 +37,9 @@ class TrainingBatches:
         size: images per batch; the last, smaller batch of an epoch is left out (its images come in another epoch).
         settings: augmentation.
         seed: of the run.
-        masks: uint8 (N, h, w), the share of each cell that is tumour, in 255ths; None where the network learns from
-            labels only.
-        known: bool (N,), whether an image's mask is known.
+        outlines: where the tumours are, of the images' size; None where the network learns from labels only.
+        mask_size: height and width of the mask that the network predicts; 0 where it predicts none.
+        implants: tumours taken out of images and put into others; None for none.
     """
 
     images: np.ndarray | Stack
@@ -45,8 +48,9 @@ class TrainingBatches:
     size: int
     settings: AugmentSettings
     seed: int
-    masks: np.ndarray | None = None
-    known: np.ndarray | None = None
+    outlines: Outlines | None = None
+    mask_size: int = 0
+    implants: Implants | None = None
 
     @property
     def steps(self) -> int:
@@ -56,23 +60,30 @@ class TrainingBatches:
     def make(self, epoch: int, step: int) -> Batch:
         """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,).
 
-        With masks, targets and weights are dictionaries with those of ``logits`` and of ``mask_logits`` (B, h, w, 1).
+        Where the network predicts a mask, targets and weights are dictionaries with those of ``logits`` and of
+        ``mask_logits`` (B, h, w, 1).
         """
         chosen = self._chosen(epoch, step)
-        images = np.asarray(self.images[chosen])
-        masks = None if self.masks is None else self.masks[chosen]
+        targets, weights = self.targets[chosen], self.weights[chosen]
+        masks = None
+        if self.implants is not None:
+            rng = np.random.default_rng([self.seed, _IMPLANT, epoch, step])
+            images, masks, classes = self.implants.change(rng, chosen)
+            targets = np.eye(targets.shape[1], dtype=np.float32)[classes]
+        else:
+            images = np.asarray(self.images[chosen])
+            masks = self.outlines.of(chosen) if self.outlines is not None and self.mask_size else None
         if self.settings.enabled:
             rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
             changes = augment.draw(rng, len(images), self.settings)
             images = augment.apply(images, changes)
-            masks = None if masks is None else augment.move(masks, changes)
-        targets, weights = self.targets[chosen], self.weights[chosen]
-        if masks is None or self.known is None:
+            masks = augment.move(masks, changes) if masks is not None and self.mask_size else None
+        if masks is None or self.outlines is None or not self.mask_size:
             return to_input(images), targets, weights
         return (
             to_input(images),
-            {"logits": targets, "mask_logits": to_input(masks)},
-            {"logits": weights, "mask_logits": weights * self.known[chosen]},
+            {"logits": targets, "mask_logits": to_input(_shrunk(masks, self.mask_size))},
+            {"logits": weights, "mask_logits": weights * self.outlines.known[chosen]},
         )
 
     def plain(self, epoch: int, step: int) -> np.ndarray:
@@ -96,6 +107,11 @@ class TrainingBatches:
             finally:
                 for future in waiting:
                     future.cancel()
+
+
+def _shrunk(masks: np.ndarray, size: int) -> np.ndarray:
+    """Masks uint8 (B, S, S) averaged over the cells of a coarser grid, uint8 (B, size, size)."""
+    return np.stack([cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) for mask in masks])
 
 
 @lru_cache(maxsize=2)

@@ -75,7 +75,7 @@ class Loop:
         keras = import_keras()
         self.model, self.batches, self.validation = model, batches, validation
         self.settings, self.folder, self.watcher = settings, folder, watcher
-        self.guided = batches.masks is not None
+        self.guided = batches.mask_size > 0
         learned = ("logits", "mask_logits") if self.guided else ("logits",)
         self.fitted = keras.Model(model.input, {name: model.output[name] for name in learned}, name="fitted")
         self.optimizer = make_optimizer(settings, batches.steps)
