@@ -149,6 +149,16 @@ class AugmentSettings(Section, frozen=True):
     gamma: Annotated[float, Meta(ge=0, lt=1, description="exponent changed by up to this share")] = 0.3
     brightness: Annotated[float, Meta(ge=0, lt=1, description="added, as a share of the full range")] = 0.1
     contrast: Annotated[float, Meta(ge=0, lt=1, description="multiplied, to either side")] = 0.15
+    elastic: Annotated[
+        float,
+        Meta(ge=0, le=0.1, description="standard deviation of a smooth deformation, as a share of the image's size"),
+    ] = 0.0
+    artefacts: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="share of the images with MRI artefacts: bias field, contrast, blur, ghosts, noise"
+        ),
+    ] = 0.0
     twins: Annotated[
         float,
         Meta(
