@@ -88,6 +88,9 @@ class ModelSettings(Section, frozen=True):
             "0: the network's own (compact and guided 1, plain 3)",
         ),
     ] = 0
+    shortcuts: Annotated[
+        bool, Meta(description="compact and guided: residual shortcuts; without them depth hurts (see the handbook)")
+    ] = True
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of the embedding dropped while training")] = 0.3
     weights: Annotated[str, Meta(description="backbones only: imagenet, none, or a .weights.h5 / .h5 file")] = (

@@ -36,18 +36,19 @@ def trunk(image: Any, settings: ModelSettings) -> list[Any]:
     for stage in range(_STAGES):
         for block in range(depth):
             stride = 2 if block == 0 else 1
-            x = _block(x, width * 2 ** (stage + 1), stride, f"s{stage + 1}b{block + 1}")
+            name = f"s{stage + 1}b{block + 1}"
+            x = _block(x, width * 2 ** (stage + 1), stride, name, shortcut=settings.shortcuts)
         given.append(x)
     x = layers.BatchNormalization(name="last_norm")(x)
     given[-1] = layers.ReLU(name="last_relu")(x)
     return given
 
 
-def _block(x: Any, filters: int, stride: int, name: str) -> Any:
+def _block(x: Any, filters: int, stride: int, name: str, *, shortcut: bool) -> Any:
     layers = import_keras().layers
     y = layers.BatchNormalization(name=f"{name}_norm1")(x)
     y = layers.ReLU(name=f"{name}_relu1")(y)
-    if stride > 1 or x.shape[-1] != filters:
+    if shortcut and (stride > 1 or x.shape[-1] != filters):
         # Average pooling before a 1×1 convolution looks at every pixel; a strided 1×1 would drop three in four.
         odd = y.shape[1] % stride != 0
         pool = layers.AveragePooling2D(stride, padding="same" if odd else "valid", name=f"{name}_pool")
@@ -57,4 +58,4 @@ def _block(x: Any, filters: int, stride: int, name: str) -> Any:
     y = layers.BatchNormalization(name=f"{name}_norm2")(y)
     y = layers.ReLU(name=f"{name}_relu2")(y)
     y = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
-    return layers.Add(name=f"{name}_add")([x, y])
+    return layers.Add(name=f"{name}_add")([x, y]) if shortcut else y
