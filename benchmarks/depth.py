@@ -64,9 +64,9 @@ def main() -> None:
             scores.setdefault(kind, []).append(found)
             trained = [float((f / "history.csv").read_text().splitlines()[-1].split(",")[5]) for f in folders]
             validated = [100 * one["validation"]["accuracy"] for one in metrics]
+            size, each = metrics[0]["training"]["parameters"], "  ".join(f"{value:5.1f}" for value in found)
             print(
-                f"{kind:10} {depth:5}  {metrics[0]['training']['parameters']:10,}   "
-                f"{"  ".join(f'{value:5.1f}' for value in found):20}  {np.mean(found):5.1f}  {np.std(found, ddof=1):4.1f}"
+                f"{kind:10} {depth:5}  {size:10,}   {each:20}  {np.mean(found):5.1f}  {np.std(found, ddof=1):4.1f}"
                 f"  {100 * np.mean(trained):7.1f}  {np.mean(validated):12.1f}",
                 flush=True,
             )

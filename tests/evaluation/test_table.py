@@ -36,7 +36,7 @@ def test_round_trip_keeps_every_column(tmp_path: Path) -> None:
         assert getattr(back, name) == getattr(table, name)
     assert np.array_equal(back.probabilities, table.probabilities)
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
-    assert header == "id,label,patient,source,group,split,p_glioma,p_no_tumor,predicted,accepted,fold"
+    assert header == "id,label,patient,source,group,split,p_glioma,p_no_tumor,predicted,accepted,fold,plane"
 
 
 @settings(max_examples=30, deadline=None)

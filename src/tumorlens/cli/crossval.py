@@ -32,6 +32,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_training(command)
     command.add_argument("--folds", type=int, metavar="K", help="folds that no patient crosses (default: 5)")
     command.add_argument("--seeds", type=int, metavar="N", help="trainings of each fold (default: 1)")
+    command.add_argument(
+        "--final",
+        action="store_true",
+        default=None,
+        help="then train on all slices, and bundle that network with the out-of-fold scores",
+    )
     add_workers(command)
     add_settings(command)
     add_columns(command, test_fold=False)
@@ -43,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Cross-validate, or continue."""
     tell, workers = reporter(quiet=arguments.quiet), workers_of(arguments)
     if arguments.resume:
-        check_resumed(arguments, arguments.folds, arguments.seeds)
+        check_resumed(arguments, arguments.folds, arguments.seeds, arguments.final)
         from tumorlens.pipeline.crossvalidating import resume
 
         result = resume(arguments.resume, workers=workers, reporter=tell)
@@ -65,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "train.device": arguments.device,
                 "evaluate.folds": arguments.folds,
                 "evaluate.seeds": arguments.seeds,
+                "evaluate.final": arguments.final,
             },
         )
         from tumorlens.pipeline.crossvalidating import crossval
@@ -75,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tumorlens.report.repeated_text import repeated_text
 
     lines = [repeated_text(result.metrics), "", f"folder  {result.folder}"]
+    if (result.folder / "bundle").is_dir():
+        lines.append(f"model   {result.folder / 'bundle'}")
     if result.report:
         lines.append(f"report  {result.report}")
     sys.stdout.write("\n".join(lines) + "\n")

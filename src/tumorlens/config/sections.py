@@ -187,6 +187,10 @@ class EvaluateSettings(Section, frozen=True):
         int,
         Meta(ge=1, le=100, description="of crossval: trainings of each fold, with the seeds seed, seed + 1, …"),
     ] = 1
+    final: Annotated[
+        bool,
+        Meta(description="crossval: then train on all slices and bundle that network with the out-of-fold scores"),
+    ] = False
     report: Annotated[bool, Meta(description="draw the figures and write audit.html and report.html")] = True
     flip_average: Annotated[
         bool, Meta(description="average the answer with that of the mirrored slice; twice the time")

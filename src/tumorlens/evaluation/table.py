@@ -38,6 +38,7 @@ class PredictionTable:
         probabilities: float64 (N, K), rows sum to 1.
         accepted: whether the rejection rule let the answer pass; None when it was not asked.
         folds: the cross-validation fold, as text.
+        planes: ``axial``, ``coronal``, ``sagittal`` or ``unsure``, as guessed from the pixels.
     """
 
     names: tuple[str, ...]
@@ -50,8 +51,10 @@ class PredictionTable:
     probabilities: NDArray[np.float64]
     accepted: tuple[bool | None, ...]
     folds: tuple[str, ...]
+    planes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "planes", tuple(self.planes) or ("",) * len(self.ids))
         for name in ("names", "ids", "labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         probabilities = np.array(self.probabilities, dtype=np.float64)
@@ -65,7 +68,7 @@ class PredictionTable:
             raise DataError(f"found classes {list(self.names)}, expected two or more different ones", hint=_HINT)
         if self.probabilities.shape != (n, k):
             raise DataError(f"found probabilities of shape {self.probabilities.shape}, expected {(n, k)}", hint=_HINT)
-        for name in ("labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
+        for name in ("labels", "patients", "groups", "sources", "splits", "accepted", "folds", "planes"):
             if len(getattr(self, name)) != n:
                 raise DataError(f"found {len(getattr(self, name))} {name} for {n} ids", hint=_HINT)
         wrong = _first_bad_row(self.probabilities)
@@ -90,6 +93,7 @@ class PredictionTable:
         splits: Sequence[str] | None = None,
         accepted: Sequence[bool | None] | None = None,
         folds: Sequence[str] | None = None,
+        planes: Sequence[str] | None = None,
     ) -> PredictionTable:
         """A table with "not known" in the columns that are not given."""
         blank = ("",) * len(ids)
@@ -104,6 +108,7 @@ class PredictionTable:
             probabilities=np.asarray(probabilities, dtype=np.float64),
             accepted=(None,) * len(ids) if accepted is None else tuple(accepted),
             folds=blank if folds is None else tuple(folds),
+            planes=blank if planes is None else tuple(planes),
         )
 
     @classmethod
@@ -118,7 +123,7 @@ class PredictionTable:
             raise DataError(f"found tables of different classes: {sorted(names)}", hint=_HINT)
         columns = {
             name: tuple(value for table in tables for value in getattr(table, name))
-            for name in (*(f"{column}s" for column in _TEXT), "accepted", "folds")
+            for name in (*(f"{column}s" for column in _TEXT), "accepted", "folds", "planes")
         }
         probabilities = np.concatenate([table.probabilities for table in tables])
         return cls(names=names.pop(), probabilities=probabilities, **columns)
@@ -161,6 +166,7 @@ class PredictionTable:
             probabilities=self.probabilities[list(rows)],
             accepted=tuple(self.accepted[i] for i in rows),
             folds=tuple(self.folds[i] for i in rows),
+            planes=tuple(self.planes[i] for i in rows),
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
@@ -168,21 +174,22 @@ class PredictionTable:
         write_text(path, self.to_csv())
 
     def to_csv(self) -> str:
-        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold``.
+        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane``.
 
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_TEXT, *(_PREFIX + name for name in self.names), "predicted", "accepted", "fold"])
+        writer.writerow([*_TEXT, *(_PREFIX + name for name in self.names), "predicted", "accepted", "fold", "plane"])
         columns = zip(
             self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
-            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, strict=True,
+            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes,
+            strict=True,
         )  # fmt: skip
-        for *known, probabilities, predicted, accepted, fold in columns:
+        for *known, probabilities, predicted, accepted, fold, plane in columns:
             verdict = "" if accepted is None else str(accepted).lower()
-            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold])
+            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold, plane])
         return text.getvalue()
 
     @classmethod
@@ -218,7 +225,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
     first = position[_PREFIX + names[0]]
     if [position[_PREFIX + name] for name in names] != list(range(first, first + len(names))):
         raise DataError(f"{path}, line 1: the p_<class> columns must stand side by side", hint=_HINT)
-    text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold")}
+    text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold", "plane")}
     probabilities = np.empty((len(lines), len(names)), dtype=np.float64)
     accepted: list[bool | None] = []
     for row, (line, fields) in enumerate(lines):
@@ -257,6 +264,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         probabilities=probabilities,
         accepted=tuple(accepted),
         folds=tuple(text["fold"]),
+        planes=tuple(text["plane"]),
     )
 
 

@@ -2,7 +2,8 @@
 
 The folder holds ``config.toml``, ``manifest.csv`` (with the folds), ``run.json``, ``audit.json``, one run folder for
 each training (``seed-<s>/folds/<k>``), the out-of-fold answers of each seed (``seed-<s>/folds/predictions.csv``),
-``metrics.json`` and ``report.html``.
+``metrics.json`` and ``report.html``; with ``evaluate.final`` also ``final/``, a training on all slices, and its
+``bundle/``.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from tumorlens.errors import DataError, Interrupted, MissingExtraError
 from tumorlens.evaluation.looking import Look, read_looks
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
+from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_json
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import finishing, folds, locking, looking, running, runs, spreading
+from tumorlens.pipeline import final, finishing, folds, locking, looking, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, standardised
 from tumorlens.pipeline.dividing import examined
@@ -246,6 +248,15 @@ def _go_on(
     tell.note("scoring")
     metrics = _metrics(folder, settings, ready, start, names)
     write_json(folder / "metrics.json", metrics)
+    if settings.evaluate.final and runs.finished(folder) is None:
+        tell.note("training on all slices")
+        leaked = set((metrics["leaked"] or {}).get("ids", ()))
+        first = _without(folds.pool(folder / f"seed-{settings.seed}", names), leaked)
+        try:
+            final.ship(folder, settings, ready, start, first, metrics, tell)
+        except (Interrupted, KeyboardInterrupt) as stopped:
+            message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
+            raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
     report = None
     try:
         from tumorlens.report.crossval_page import render_crossval
@@ -285,6 +296,7 @@ def _metrics(
         "folds": trainings,
         "accuracy_sd_between_folds": statistics.stdev(by_fold),
         "shortcut": finishing.best_shortcut(folder),
+        "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
         "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
         "data": {
             "sources": sorted({row.source for row in ready.manifest}),

@@ -81,7 +81,7 @@ def evaluate(
         raise DataError("no test slice could be read", hint="look at the files of the test set", code="empty")
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
-    table = table_of(ready.manifest, predictor.labels, outputs)
+    table = table_of(ready.manifest, predictor.labels, outputs, ready.images)
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed)
     _tell(document, ready.manifest, tell)
     left_out = sorted(familiar & set(table.ids))

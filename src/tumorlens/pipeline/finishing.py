@@ -16,6 +16,7 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.looking import write_looks
+from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.io.atomic import json_bytes, write_json
@@ -40,7 +41,7 @@ from tumorlens.training import export
 from tumorlens.training.state import Progress
 
 # Enough to see any difference between two implementations, few enough to cost nothing.
-_PARITY_SLICES = 64
+PARITY_SLICES = 64
 
 
 def finish(
@@ -70,44 +71,18 @@ def finish(
         ``metrics.json`` as a dictionary, and the report's path (None where it is not wanted, or without the ``report``
         extra).
     """
-    model, device = made
     encoding = LabelEncoding.fit(ready.manifest.labels)
     held_out = [i for i, row in enumerate(ready.manifest.rows) if row.split in ("val", "test")]
     manifest = ready.manifest.with_rows(ready.manifest.rows[i] for i in held_out)
     images = np.asarray(ready.images[held_out])
 
-    tell.note("exporting to ONNX and comparing it with Keras")
-    deployable = export.in_float32(model, settings, len(encoding.names))
-    # One file, replaced as a whole; kept for `tumorlens export --to keras` and for further training.
-    keras_file = folder / "checkpoints" / "model.keras"
-    temporary = keras_file.with_name("part-model.keras")
-    deployable.save(temporary)
-    temporary.replace(keras_file)
-    onnx, parity = export.to_onnx(deployable, images[:: max(1, len(images) // _PARITY_SLICES)][:_PARITY_SLICES])
-
-    info = BundleInfo(
-        name=start.name,
-        version=re.sub(r"[^0-9]", "", start.created)[:14],
-        created=start.created,
-        labels=encoding.names,
-        recipe=Recipe.from_settings(settings.preprocess),
-        outputs=tuple(name for name in export.OUTPUTS if name in deployable.output),
-        flip_average=settings.evaluate.flip_average,
-        data={
-            "fingerprint": start.fingerprint,
-            "counts": _counts(ready),
-            "sources": public_sources(_sources(ready), start.provenance),
-            "provenance": public_provenance(start.provenance),
-        },
-        training=_training(settings, ready, model, progress, device),
-        parity=parity,
-        versions=start.versions,
-    )
+    samples = images[:: max(1, len(images) // PARITY_SLICES)]
+    info, onnx = exported(folder, settings, ready, made, progress, start, samples, tell)
     # The scores are made by the very bytes that are deployed.
     predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
     with tell.progress("evaluating") as update:
         outputs = predictor.run(images, update)
-    table = table_of(manifest, encoding.names, outputs)
+    table = table_of(manifest, encoding.names, outputs, images)
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
@@ -119,6 +94,13 @@ def finish(
         "cross_validation": folds,
         "shortcut": best_shortcut(folder),
         "clever_hans": looking.gap(looks, table, settings),
+        "subgroups": subgroups(
+            table.where(
+                [split == "test" and name not in leaks for name, split in zip(table.ids, table.splits, strict=True)]
+            ),
+            bootstrap=settings.evaluate.bootstrap,
+            seed=settings.seed,
+        ),
     }
     write_json(folder / "metrics.json", metrics)
     report = None
@@ -145,6 +127,52 @@ def finish(
     )
     import_keras().backend.clear_session()
     return metrics, report
+
+
+def exported(
+    folder: Path,
+    settings: Settings,
+    ready: Standardised,
+    made: tuple[Any, str],
+    progress: Progress,
+    start: runs.Start,
+    samples: np.ndarray,
+    tell: Reporter,
+) -> tuple[BundleInfo, bytes]:
+    """The fitted network as ONNX, compared with Keras on ``samples`` (uint8 (N, S, S)), and what its bundle says of it.
+
+    ``checkpoints/model.keras`` is written, too.
+    """
+    model, device = made
+    encoding = LabelEncoding.fit(ready.manifest.labels)
+    tell.note("exporting to ONNX and comparing it with Keras")
+    deployable = export.in_float32(model, settings, len(encoding.names))
+    # One file, replaced as a whole; kept for `tumorlens export --to keras` and for further training.
+    keras_file = folder / "checkpoints" / "model.keras"
+    temporary = keras_file.with_name("part-model.keras")
+    deployable.save(temporary)
+    temporary.replace(keras_file)
+    onnx, parity = export.to_onnx(deployable, samples[:PARITY_SLICES])
+
+    info = BundleInfo(
+        name=start.name,
+        version=re.sub(r"[^0-9]", "", start.created)[:14],
+        created=start.created,
+        labels=encoding.names,
+        recipe=Recipe.from_settings(settings.preprocess),
+        outputs=tuple(name for name in export.OUTPUTS if name in deployable.output),
+        flip_average=settings.evaluate.flip_average,
+        data={
+            "fingerprint": start.fingerprint,
+            "counts": _counts(ready),
+            "sources": public_sources(_sources(ready), start.provenance),
+            "provenance": public_provenance(start.provenance),
+        },
+        training=_training(settings, ready, model, progress, device),
+        parity=parity,
+        versions=start.versions,
+    )
+    return info, onnx
 
 
 def _metrics(

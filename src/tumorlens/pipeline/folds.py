@@ -64,7 +64,7 @@ def plan(divided: Manifest, settings: Settings) -> list[Fold]:
     planned = []
     for name in sorted({row.fold for row in divided} - {""}, key=lambda name: (len(name), name)):
         data = msgspec.structs.replace(settings.data, test_fold=name, fold_column="")
-        evaluate = msgspec.structs.replace(settings.evaluate, folds=0, seeds=1, report=False)
+        evaluate = msgspec.structs.replace(settings.evaluate, folds=0, seeds=1, final=False, report=False)
         own = msgspec.structs.replace(settings, data=data, evaluate=evaluate)
         planned.append(Fold(name, own, splitting.split(divided, data, settings.seed, every_part=True)))
     return planned

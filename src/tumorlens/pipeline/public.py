@@ -26,7 +26,28 @@ def public_metrics(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) ->
     data["sources"] = public_sources(data["sources"], provenance)
     data["skipped"] = dict(sorted(Counter(item["code"] for item in data["skipped"]).items()))
     leaked = metrics["leaked"] and {"removed": metrics["leaked"]["removed"]}
-    return {**metrics, "leaked": leaked, "data": data}
+    return {
+        **metrics,
+        "leaked": leaked,
+        "data": data,
+        "subgroups": _public_parts(metrics.get("subgroups"), metrics["data"]["sources"], provenance),
+    }
+
+
+def _public_parts(
+    parts: Mapping[str, Any] | None, sources: Iterable[str], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The scores by source under the names that the predictions have."""
+    if not parts:
+        return {}
+    names = _source_names(sources, provenance)
+    return {**parts, "source": {names[source]: part for source, part in parts["source"].items()}}
+
+
+def _source_names(sources: Iterable[str], provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What a source is called in the bundle: published ones as they are, the others ``s0001``, ``s0002`` and so on."""
+    every = sorted(set(sources) - {""})
+    return _named(every, "s", {source: source for source in every if _is_public(source, provenance)})
 
 
 def public_sources(sources: Iterable[str], provenance: Mapping[str, Any]) -> list[str]:
@@ -42,7 +63,7 @@ def public_sources(sources: Iterable[str], provenance: Mapping[str, Any]) -> lis
 
 def public_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What is known about published data sets."""
-    return {name: provenance[name] for name in ("kaggle", "phantom") if name in provenance}
+    return {name: provenance[name] for name in ("kaggle", "phantom", "published") if name in provenance}
 
 
 def public_settings(settings: Settings) -> Settings:
@@ -78,7 +99,7 @@ def public_predictions(
         seen[hashes[i]] += 1
         names.append(hashes[i] if seen[hashes[i]] == 1 else f"{hashes[i]}-{seen[hashes[i]]}")
     sources, folds = [table.sources[i] for i in order], [table.folds[i] for i in order]
-    known = {source: source for source in set(sources) if _is_public(source, provenance)}
+    known = _source_names((row.source for row in ready.manifest), provenance)
     # Folds may be anything, a patient each; numbers say nothing.
     plain = {fold: fold for fold in set(folds)} if all(map(_is_number, folds)) else {}
     return PredictionTable.build(
@@ -88,20 +109,29 @@ def public_predictions(
         table.probabilities[order],
         patients=_numbered([table.patients[i] for i in order], "p"),
         groups=_numbered([table.groups[i] for i in order], "g"),
-        sources=_numbered(sources, "s", known),
+        sources=[known.get(source, "") for source in sources],
         splits=[table.splits[i] for i in order],
         folds=_numbered(folds, "f", plain),
+        planes=[table.planes[i] for i in order],
     )
 
 
 def _numbered(values: Sequence[str], letter: str, known: Mapping[str, str] | None = None) -> list[str]:
+    found = _named(values, letter, known)
+    return [found[value] for value in values]
+
+
+def _named(values: Iterable[str], letter: str, known: Mapping[str, str] | None = None) -> dict[str, str]:
     found = {"": "", **(known or {})}
     first = len(found)
-    return [found.setdefault(value, f"{letter}{len(found) - first + 1:04d}") for value in values]
+    for value in values:
+        found.setdefault(value, f"{letter}{len(found) - first + 1:04d}")
+    return found
 
 
 def _is_public(source: str, provenance: Mapping[str, Any]) -> bool:
-    return source == "phantom" or source in {fact["dataset"] for fact in provenance.get("kaggle", [])}
+    known = {"phantom", *provenance.get("published", ())}
+    return source in known | {fact["dataset"] for fact in provenance.get("kaggle", [])}
 
 
 def _is_number(text: str) -> bool:

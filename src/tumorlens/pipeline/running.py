@@ -137,7 +137,7 @@ def _implants(
         outlines=outlines,
         classes=encoding.encode(training.manifest.labels),
         healthy=encoding.names.index(NO_TUMOR),
-        planes=np.array(guess_planes(np.asarray(training.images[:]))),
+        planes=np.array(guess_planes(training.images)),
         twins=settings.augment.twins,
         transplants=settings.augment.transplants,
     )

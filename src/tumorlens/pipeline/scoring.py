@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tumorlens.config import EvaluateSettings
 from tumorlens.data.manifest import Manifest
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs
+from tumorlens.preprocess.plane import guess_planes
+from tumorlens.preprocess.stack import Stack
 
 
-def table_of(manifest: Manifest, labels: tuple[str, ...], outputs: Outputs) -> PredictionTable:
-    """The predictions beside the truth, one row per slice of the manifest."""
+def table_of(
+    manifest: Manifest, labels: tuple[str, ...], outputs: Outputs, images: np.ndarray | Stack
+) -> PredictionTable:
+    """The predictions beside the truth, one row per slice of the manifest.
+
+    Args:
+        manifest: the slices.
+        labels: the classes, in the order of the outputs.
+        outputs: for them.
+        images: uint8 (N, S, S), as standardised; their planes are guessed.
+    """
     return PredictionTable.build(
         labels,
         [row.id for row in manifest],
@@ -23,6 +36,7 @@ def table_of(manifest: Manifest, labels: tuple[str, ...], outputs: Outputs) -> P
         sources=[row.source for row in manifest],
         splits=[row.split for row in manifest],
         folds=[row.fold for row in manifest],
+        planes=guess_planes(images),
     )
 
 

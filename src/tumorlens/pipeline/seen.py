@@ -24,10 +24,13 @@ def seen(where: Path, manifest: Manifest, reporter: Reporter) -> set[str]:
     table = where.parent / "manifest.csv"
     if where.name != "bundle" or not table.is_file():
         return set()
+    records = read_table(str(table)).records
+    # The network that a cross-validation trains in the end has seen every slice; its manifest has folds and no split.
+    all_of_it = not any(record.split for record in records)
     rows = {
         row.id: row
-        for record in read_table(str(table)).records
-        if record.split in ("train", "val")
+        for record in records
+        if all_of_it or record.split in ("train", "val")
         for row in [Row(record.path, record.frame, patient=record.patient, group=record.group, source=record.source)]
     }
     own = {row.id for row in manifest}

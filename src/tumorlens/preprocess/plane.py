@@ -13,6 +13,8 @@ from importlib import resources
 import cv2
 import numpy as np
 
+from tumorlens.preprocess.stack import Stack
+
 PLANES = ("axial", "coronal", "sagittal")
 UNSURE = "unsure"
 _SIZE, _CELLS, _DIRECTIONS = 48, 8, 6
@@ -20,7 +22,7 @@ _SIZE, _CELLS, _DIRECTIONS = 48, 8, 6
 _LEAST = 0.6
 
 
-def guess_planes(images: np.ndarray) -> list[str]:
+def guess_planes(images: np.ndarray | Stack) -> list[str]:
     """``axial``, ``coronal``, ``sagittal`` or ``unsure`` for each image.
 
     Args:
@@ -29,8 +31,9 @@ def guess_planes(images: np.ndarray) -> list[str]:
     if not len(images):
         return []
     weights, bias = _weights()
-    # Heads are nearly symmetric, and sagittal ones face either way.
-    logits = (features(images) + features(images[:, :, ::-1])) @ weights / 2 + bias
+    # Heads are nearly symmetric, and sagittal ones face either way. One at a time: a stack may not fit into memory.
+    both = np.stack([_features(image) + _features(image[:, ::-1]) for image in images])
+    logits = both @ weights / 2 + bias
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = odds / odds.sum(axis=1, keepdims=True)
     return [PLANES[int(share.argmax())] if share.max() >= _LEAST else UNSURE for share in shares]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tumorlens.labels import meaning, title
-from tumorlens.report import looking
+from tumorlens.report import looking, subgroups
 from tumorlens.report.words import (
     NONE,
     NOT_STATED,
@@ -39,7 +39,9 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
     parts = [
         f"# {name}",
         f"**{RESEARCH_ONLY}**",
-        headline(metrics["test"], drawn=synthetic(metrics)) + " " + unit_note(metrics["test"]),
+        headline(metrics["test"], drawn=synthetic(metrics), out_of_fold=bool(metrics.get("out_of_fold")))
+        + " "
+        + unit_note(metrics["test"]),
         "## What it is",
         _what(metrics),
         "## Intended use",
@@ -50,6 +52,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
         _recipe(metrics, settings_toml),
         "## Scores",
         _scores(metrics),
+        *(["## Sources and planes", parts] if (parts := _subgroups(metrics)) else []),
         *(["## Is it looking at the tumour?", looked] if (looked := _looking(metrics)) else []),
         "## Limits",
         _limits(metrics),
@@ -142,7 +145,8 @@ def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
-    columns = [("Test", metrics["test"])]
+    folded = metrics.get("out_of_fold")
+    columns = [(f"Out of fold, {folded['folds']} folds" if folded else "Test", metrics["test"])]
     if validation := scored(metrics, "validation"):
         columns.append(("Validation", validation))
     if as_shipped := scored(metrics, "as_shipped"):
@@ -185,6 +189,14 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def _subgroups(metrics: Mapping[str, Any]) -> str:
+    rows = subgroups.rows(metrics)
+    if not rows:
+        return ""
+    header = ["Part of the test slices", "Slices", "Accuracy", "95 % interval", "Classes in it"]
+    return _table(header, [[markdown(cell) for cell in row] for row in rows])
+
+
 def _looking(metrics: Mapping[str, Any]) -> str:
     lines = looking.lines(metrics)
     if not lines:
@@ -225,7 +237,9 @@ def _limits(metrics: Mapping[str, Any]) -> str:
             f"of {percent(best['balanced_accuracy'])} (guessing: {percent(best['chance'])}): part of the score may "
             "come from that."
         )
-    if not scored(metrics, "validation"):
+    if worst := subgroups.worst(metrics):
+        limits.append(worst)
+    if not scored(metrics, "validation") and not metrics.get("out_of_fold"):
         limits.append("There was no validation set.")
     weak = [n for n, part in test["per_class"].items() if part["sensitivity"] is not None and part["sensitivity"] < 0.8]
     if weak:

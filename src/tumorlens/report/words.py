@@ -153,10 +153,16 @@ def unit_note(scores: Mapping[str, Any]) -> str:
     )
 
 
-def headline(scores: Mapping[str, Any], *, drawn: bool = False) -> str:
-    """The result in one plain sentence."""
+def headline(scores: Mapping[str, Any], *, drawn: bool = False, out_of_fold: bool = False) -> str:
+    """The result in one plain sentence; ``out_of_fold``: of other networks of the same recipe."""
     interval = percent_range(scores.get("accuracy_ci95"))
     certainty = "no interval: too few independent cases" if interval == NONE else f"95{NBSP}% interval {interval}"
+    if out_of_fold:
+        return (
+            "This network was trained on every slice, so it has not been tested itself. Networks of the same recipe, "
+            f"each tested on patients that it had not seen, named the right class for {percent(scores['accuracy'])} of "
+            f"{sample(scores, drawn=drawn)} ({certainty})."
+        )
     tested = sample(scores, drawn=drawn).replace("slice", "test slice", 1)
     return f"On {tested}, the network named the right class for {percent(scores['accuracy'])} ({certainty})."
 
