@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TOOLS := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help install install-dev train test lint format test-install test-all-pythons wheel bench docs constraints clean
+.PHONY: help install install-dev train test lint format test-install test-all-pythons wheel bench model docs constraints clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -84,6 +84,10 @@ wheel: $(VENV)/.dev ## build dist/*.whl
 
 bench: $(VENV)/.dev ## run benchmarks/$(BENCH).py
 	$(BIN)/python benchmarks/$(BENCH).py
+
+model: $(VENV)/.dev ## rebuild the shipped model from DATA=folder (see recipes/default-data.toml); stopped, it continues
+	@test "$(DATA)" != phantom || { echo "name the folder of the data: make model DATA=../shared/data" >&2; exit 2; }
+	$(BIN)/python scripts/shipped_model.py $(DATA) $(or $(OUT),runs/default)
 
 docs: $(VENV)/.dev ## rewrite the generated pages: settings, third-party licences
 	$(BIN)/python scripts/settings_page.py

@@ -16,13 +16,10 @@ from pathlib import Path
 
 import tumorlens
 from tumorlens.audit.fix import fixed
-from tumorlens.config import as_settings
 from tumorlens.data.manifest import Manifest
 from tumorlens.evaluation import PredictionTable
 from tumorlens.evaluation.metrics import evaluate_table
-from tumorlens.pipeline.dataset import labelled, read
-from tumorlens.pipeline.dividing import examined
-from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.auditing import audit
 
 FOLD = "2"
 # What is changed against `guided`; in the order in which it is added.
@@ -49,8 +46,7 @@ def sources(data: Path) -> list[str]:
 
 def cleaned(data: Path) -> Manifest:
     """One of each picture, grouped."""
-    manifest = labelled(read(sources(data)))
-    return fixed(examined(manifest, as_settings(None), Reporter())[1])
+    return fixed(audit(sources(data)).found)
 
 
 def divided(manifest: Manifest, data: Path, source: str) -> Manifest:

@@ -147,6 +147,7 @@ def _metrics(
             "groups": {"train": len(set(every.manifest.groups))},
             "skipped": crossval["data"]["skipped"],
             "notes": crossval["data"]["notes"],
+            "published": start.provenance.get("published") or {},
             "unit": tested["unit"],
             "fingerprint": start.fingerprint,
         },

@@ -106,8 +106,14 @@ def _data(metrics: Mapping[str, Any]) -> str:
     notes = "".join(f"\n- Note: {markdown(note)}" for note in data.get("notes") or [])
     skipped = data.get("skipped")  # a list in a run; in a bundle, which names no file, numbers by reason
     left_out = sum(skipped.values()) if isinstance(skipped, Mapping) else None if skipped is None else len(skipped)
+    published = data.get("published") or {}
+    facts = [
+        [markdown(name), *(markdown(fact[key]) for key in ("title", "licence", "note"))]
+        for name, fact in published.items()
+    ]
     parts = [
         _table(["Split", *(markdown(title(n)) for n in labels), "Slices", "Groups"], rows) if rows else "",
+        _table(["Data set", "What it is", "Licence", "To know"], facts) if facts else "",
         _facts(
             {
                 "Sources": ", ".join(markdown(s) for s in data.get("sources") or []) or NOT_STATED,
