@@ -33,6 +33,9 @@ SETTINGS = config.load(
 )
 
 
+FACTS = {"title": "drawn heads", "licence": "CC0 (of this test)", "note": "not real"}
+
+
 class StopBefore(Reporter):
     """Stops when a note begins with some words."""
 
@@ -52,7 +55,7 @@ def folder(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         manifest = data.read(str(phantom_folder / "manifest.csv"))
         # As if from two places, one of them published.
         mixed = manifest.with_rows(replace(row, source="open" if row.label == "glioma" else "ours") for row in manifest)
-        mixed = replace(mixed, provenance={"published": ["open"]})
+        mixed = replace(mixed, provenance={"published": {"open": FACTS}})
         with pytest.raises(Interrupted, match="stopped"):
             crossval(mixed, settings=SETTINGS, out=out, reporter=StopBefore("exporting"))
         return resume(out).folder
@@ -85,6 +88,7 @@ def test_the_card_says_so(folder: Path) -> None:
     assert "trained on every slice, so it has not been tested itself" in card
     assert "Out of fold, 2 folds" in card
     assert "Sources and planes" in card
+    assert FACTS["licence"] in card
     assert "There was no validation set" not in card
     assert "Is it looking at the tumour?" in card
 

@@ -12,7 +12,7 @@ from tumorlens.cli.options import (
     add_training,
     add_workers,
     check_resumed,
-    settings_of,
+    given_of,
     workers_of,
 )
 from tumorlens.cli.show import reporter
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError("found both --folds and --fold-column", hint="the data's folds, or folds made here: one")
         if arguments.folds is not None and arguments.folds < 2:
             raise UsageError(f"found --folds {arguments.folds}, expected 2 or more")
-        settings = settings_of(
+        settings = given_of(
             arguments,
             **{
                 "model.name": arguments.model,

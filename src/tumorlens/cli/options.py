@@ -88,6 +88,11 @@ def add_settings(command: argparse.ArgumentParser) -> None:
 
 def settings_of(arguments: argparse.Namespace, **direct: Any) -> Settings:
     """The settings that the options ask for: file, then ``--set``, then the command's own options."""
+    return config.from_dict(given_of(arguments, **direct))
+
+
+def given_of(arguments: argparse.Namespace, **direct: Any) -> dict[str, Any]:
+    """The same, but only what was given: the rest is for the plan."""
     overrides = list(getattr(arguments, "overrides", []))
     own = {
         "seed": getattr(arguments, "seed", None),
@@ -97,7 +102,7 @@ def settings_of(arguments: argparse.Namespace, **direct: Any) -> Settings:
         **direct,
     }
     overrides += [f"{key}={json.dumps(value)}" for key, value in own.items() if value is not None]
-    return config.load(getattr(arguments, "config", None), overrides)
+    return config.read_tree(getattr(arguments, "config", None), overrides)
 
 
 def print_json(document: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import DATA, add_columns, add_settings, add_training, check_resumed, settings_of
+from tumorlens.cli.options import DATA, add_columns, add_settings, add_training, check_resumed, given_of
 from tumorlens.cli.show import reporter
 from tumorlens.errors import UsageError
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             "train.device": arguments.device,
             "evaluate.folds": arguments.folds,
         }
-        settings = settings_of(arguments, **direct)
+        settings = given_of(arguments, **direct)
         from tumorlens.pipeline.training import train
 
         result = train(arguments.data, settings=settings, out=arguments.out, name=arguments.name, reporter=tell)

@@ -4,7 +4,7 @@ Every setting has a default and a one-line description; ``tumorlens config`` pri
 comments. A run stores the complete settings it used.
 """
 
-from tumorlens.config.reading import all_keys, as_settings, from_dict, load
+from tumorlens.config.reading import all_keys, as_settings, from_dict, load, read_tree
 from tumorlens.config.sections import (
     AugmentSettings,
     DataSettings,
@@ -30,6 +30,7 @@ __all__ = [
     "as_settings",
     "from_dict",
     "load",
+    "read_tree",
     "to_dict",
     "to_toml",
 ]

@@ -31,6 +31,15 @@ def load(file: str | Path | None = None, overrides: Sequence[str] = ()) -> Setti
     Raises:
         ConfigError: for an unreadable file, an unknown key or a value of the wrong type or range.
     """
+    return from_dict(read_tree(file, overrides))
+
+
+def read_tree(file: str | Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The same as nested dictionaries that hold only what was given, unchecked.
+
+    Raises:
+        ConfigError: for an unreadable file or an override that is none.
+    """
     tree: dict[str, Any] = {}
     if file is not None:
         try:
@@ -45,7 +54,7 @@ def load(file: str | Path | None = None, overrides: Sequence[str] = ()) -> Setti
             ) from None
     for override in overrides:
         _set(tree, override)
-    return from_dict(tree)
+    return tree
 
 
 def from_dict(tree: Mapping[str, Any]) -> Settings:

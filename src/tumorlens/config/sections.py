@@ -101,7 +101,17 @@ class ModelSettings(Section, frozen=True):
 class TrainSettings(Section, frozen=True):
     """How the network is fitted."""
 
+    start: Annotated[
+        str,
+        Meta(
+            description="weights to start from: empty (chance), phantom (shipped, learned from synthetic slices; for "
+            "compact and guided), a finished run's folder, or a .keras file"
+        ),
+    ] = ""
     epochs: Annotated[int, Meta(ge=1, description="passes over the training images")] = 40
+    minutes: Annotated[
+        float, Meta(ge=0, description="time that the plan may choose a training for; 0: any. It stops nothing")
+    ] = 60.0
     batch_size: Annotated[int, Meta(ge=1, le=4096, description="images per step")] = 32
     optimizer: Annotated[Literal["adam", "adamw"], Meta(description="adam, or adamw (decoupled weight decay)")] = (
         "adamw"

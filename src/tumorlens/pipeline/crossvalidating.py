@@ -30,7 +30,8 @@ from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_json
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import final, finishing, folds, locking, looking, running, runs, spreading
+from tumorlens.models import start as starting
+from tumorlens.pipeline import final, finishing, folds, locking, looking, planning, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, standardised
 from tumorlens.pipeline.dividing import examined
@@ -72,7 +73,8 @@ def crossval(
 
     Args:
         data: DATA, several to join, or a manifest.
-        settings: of the recipe; ``evaluate.seeds`` trainings of each fold.
+        settings: of the recipe, complete, or what of it is given, the rest being planned; ``evaluate.seeds`` trainings
+            of each fold.
         out: the folder; ``runs/<time>-<name>`` when None.
         name: the network's name when None.
         workers: who trains.
@@ -87,9 +89,12 @@ def crossval(
     chosen, tell = _chosen(settings), reporter or Reporter()
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
+    starting.check(chosen.train.start)
     spreading.check(workers)
     manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
+    made_plan = planning.plan(settings, found.manifest, looks)
+    chosen = _chosen(made_plan.settings)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)
     for seed in seeds(chosen):
@@ -110,8 +115,10 @@ def crossval(
         )
         log = LogReporter(tell, folder / "log.txt")
         document, page = write_audit(found, looks, data, chosen, folder, log)
+        made_plan.write(folder)
         runs.begin(folder, chosen, ready.manifest, start)
         tell_audit(document, page, log)
+        planning.tell_plan(made_plan, log)
         return _go_on(folder, chosen, ready, start, workers, log)
 
 

@@ -86,7 +86,7 @@ def _made(
     tell: Reporter,
 ) -> Path:
     log = LogReporter(tell, place / "log.txt")
-    made = running.network(settings, every)
+    made = running.network(settings, every, log)
     progress = running.fit(place, settings, every, made, start, log)
     samples = np.asarray(every.images[:: max(1, len(every.manifest) // finishing.PARITY_SLICES)])
     info, onnx = finishing.exported(place, settings, every, made, progress, start, samples, log)

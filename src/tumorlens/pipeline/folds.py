@@ -153,6 +153,6 @@ def train_fold(folder: Path, fold: Fold, ready: Standardised, whole: runs.Start,
 
 def _fitted(place: Path, fold: Fold, ready: Standardised, start: runs.Start, tell: Reporter) -> dict[str, Any]:
     own, log = replace(ready, manifest=fold.manifest), LogReporter(tell, place / "log.txt")
-    made = running.network(fold.settings, own)
+    made = running.network(fold.settings, own, log)
     progress = running.fit(place, fold.settings, own, made, start, log)
     return finishing.finish(place, fold.settings, own, made, progress, start, log)[0]

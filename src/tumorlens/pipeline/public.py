@@ -67,13 +67,16 @@ def public_provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public_settings(settings: Settings) -> Settings:
-    """The settings without the path of a weights file and without a fold that may be named after a patient."""
+    """The settings without paths of weights, and without a fold that may be named after a patient."""
     model, data = settings.model, settings.data
     if model.weights not in ("imagenet", "none"):
         model = msgspec.structs.replace(model, weights="FILE")
+    train = settings.train
+    if train.start not in ("", "phantom"):
+        train = msgspec.structs.replace(train, start="RUN")
     if data.test_fold and not _is_number(data.test_fold):
         data = msgspec.structs.replace(data, test_fold="FOLD")
-    return msgspec.structs.replace(settings, model=model, data=data)
+    return msgspec.structs.replace(settings, model=model, data=data, train=train)
 
 
 def public_predictions(

@@ -17,6 +17,7 @@ from tumorlens.errors import DataError
 from tumorlens.io import cache_dir
 from tumorlens.labels import NO_TUMOR, LabelEncoding
 from tumorlens.models import keras_setup, registry
+from tumorlens.models import start as starting
 from tumorlens.pipeline import runs
 from tumorlens.pipeline.dataset import Data, labelled, read
 from tumorlens.pipeline.dividing import warn_of_leaks
@@ -67,12 +68,15 @@ def tell_start(tell: Reporter) -> None:
         tell.note(f"starting {backend}")
 
 
-def network(settings: Settings, ready: Standardised) -> tuple[Any, str]:
+def network(settings: Settings, ready: Standardised, tell: Reporter) -> tuple[Any, str]:
     """The network with its initial weights, and the device it is on."""
     encoding = LabelEncoding.fit(ready.manifest.labels)
     train = settings.train
     device = keras_setup.prepare(train.device, train.precision, train.deterministic, settings.seed)
-    return registry.build(settings.model, settings.preprocess.size, len(encoding.names)), device
+    model = registry.build(settings.model, settings.preprocess.size, len(encoding.names))
+    if started := starting.begin(model, train.start):
+        tell.note(started)
+    return model, device
 
 
 def fit(

@@ -37,7 +37,9 @@ _SHOWN = (
 )
 _KINDS = {"training": "single training", "crossval": "cross-validation", "tune": "search"}
 # What there may be before config.toml, which marks the run as begun.
-_BEFORE_BEGINNING = frozenset({LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "run.json", "space.toml"})
+_BEFORE_BEGINNING = frozenset(
+    {LOCK, "audit.json", "audit.html", "log.txt", "manifest.csv", "plan.toml", "run.json", "space.toml"}
+)
 
 
 @dataclass(frozen=True)

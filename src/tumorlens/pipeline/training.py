@@ -15,7 +15,8 @@ from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted
 from tumorlens.models import keras_setup, registry
-from tumorlens.pipeline import finishing, folds, locking, running, runs
+from tumorlens.models import start as starting
+from tumorlens.pipeline import finishing, folds, locking, planning, running, runs
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
@@ -56,7 +57,9 @@ def train(
 
     Args:
         data: DATA, several to join, or a manifest.
-        settings: how: settings, or nested dictionaries (``{"train": {"epochs": 3}}``); the defaults when None.
+        settings: how: complete settings, which are kept as they are; or nested dictionaries with what is to be so
+            (``{"train": {"epochs": 3}}``), the rest being planned from the data (see
+            :mod:`tumorlens.pipeline.planning`); everything is planned when None.
         out: the run folder; ``runs/<time>-<name>`` when None.
         name: of the run and its model; the network's name when None.
         reporter: told how it goes.
@@ -71,15 +74,18 @@ def train(
     # Whatever is wrong with the settings is said before an hour of decoding, not after.
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
+    starting.check(chosen.train.start)
     manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
+    made_plan = planning.plan(settings, found.manifest, looks)
+    chosen = made_plan.settings
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)
     if chosen.evaluate.folds:
         folds.plan(folds.divide(ready.manifest, chosen.evaluate.folds, chosen.seed), chosen)
     running.tell_start(tell)
     chosen = running.with_precision(chosen, tell)
-    made = running.network(chosen, ready)
+    made = running.network(chosen, ready, tell)
     with runs.new_folder(out, name or chosen.model.name) as folder:
         divided = ready.manifest
         start = runs.Start(
@@ -93,8 +99,10 @@ def train(
         )
         log = LogReporter(tell, folder / "log.txt")
         document, page = write_audit(found, looks, data, chosen, folder, log, page=chosen.evaluate.report)
+        made_plan.write(folder)
         runs.begin(folder, chosen, divided, start)
         tell_audit(document, page, log)
+        planning.tell_plan(made_plan, log)
         return _go_on(folder, chosen, ready, made, start, log)
 
 
@@ -136,7 +144,7 @@ def _resume(folder: Path, tell: Reporter) -> Run:
     ready = standardised(manifest, recipe, tell)
     runs.check_unchanged(folder, start, runs.fingerprint(ready.manifest, ready.digests, recipe.key))
     running.tell_start(tell)
-    return _go_on(folder, settings, ready, running.network(settings, ready), start, tell)
+    return _go_on(folder, settings, ready, running.network(settings, ready, tell), start, tell)
 
 
 def _go_on(

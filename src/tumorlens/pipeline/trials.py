@@ -184,7 +184,7 @@ def _value(place: Path, settings: Settings, manifest: Manifest, start: runs.Star
         )
         watch = _Watch(tell, trial, number * settings.train.epochs, values, settings.tune.goal)
         watch.again(own / "history.csv")
-        made = running.network(settings, replace(ready, manifest=divided))
+        made = running.network(settings, replace(ready, manifest=divided), watch)
         try:
             progress = running.fit(own, settings, replace(ready, manifest=divided), made, start, watch)
         finally:

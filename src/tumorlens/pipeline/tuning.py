@@ -27,6 +27,7 @@ from tumorlens.data.manifest import Manifest
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.io.atomic import write_json, write_text
 from tumorlens.models import keras_setup, registry
+from tumorlens.models import start as starting
 from tumorlens.pipeline import locking, running, runs, spreading, trials
 from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
@@ -85,6 +86,7 @@ def tune(
     text = space_text(space)
     keras_setup.check(chosen.train.device)
     registry.check(chosen.model)
+    starting.check(chosen.train.start)
     spreading.check(workers)
     manifest = running.trainable(data, chosen, tell)
     _, found = examined(held_out(manifest, chosen.data), chosen, tell)

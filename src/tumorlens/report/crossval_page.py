@@ -17,7 +17,7 @@ from tumorlens.report.figures import confusion_figure
 from tumorlens.report.fold_charts import folds_chart, folds_figure
 from tumorlens.report.repeated_text import spread
 from tumorlens.report.run_folder import read_json
-from tumorlens.report.sections import TOGETHER, interval, tile
+from tumorlens.report.sections import TOGETHER, interval, plan_rows, tile
 
 _OVERALL = (
     ("Macro F1", "macro_f1"),
@@ -86,6 +86,7 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
         ),
         "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
         "looking": {"lines": looking.lines(metrics), "sentence": looking.sentence(metrics)},
+        "plan": plan_rows(path),
         "settings": config.read_text(encoding="utf-8").strip() if config.is_file() else "",
         "commands": _commands(path),
         "versions": [(str(name), str(version)) for name, version in metrics["versions"].items()],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import shlex
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tumorlens import __version__
@@ -51,12 +53,22 @@ def view(run: RunFolder) -> dict[str, Any]:
         "curve_note": _curve_note(run),
         "calibration_note": _calibration_note(run),
         "undefined_curves": _undefined(run),
+        "plan": plan_rows(run.path),
         "settings": run.settings_toml.strip(),
         "commands": _commands(run),
         "versions": _versions(run),
         "has_history": bool(run.history.get("epoch")),
         "has_predictions": run.tested is not None and len(run.tested) > 0,
     }
+
+
+def plan_rows(folder: Path) -> list[tuple[str, str, str]]:
+    """Setting, value and reason of each choice in ``plan.toml``; nothing where everything was given."""
+    path = folder / "plan.toml"
+    if not path.is_file():
+        return []
+    choices = tomllib.loads(path.read_text(encoding="utf-8")).get("choice", [])
+    return [(one["setting"], str(one["value"]), one["reason"]) for one in choices]
 
 
 def _tiles(metrics: Mapping[str, Any], *, drawn: bool) -> list[dict[str, str]]:

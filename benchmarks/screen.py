@@ -1,0 +1,91 @@
+"""Screens a change of the recipe on figshare's inner folds: official fold 1 takes no part.
+
+Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0]``. For each
+validation fold a network is trained on the other three of folds 2 to 5 and asked about it, with and without its mirror
+image. A line of JSON per fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores
+with bfloat16. Two folds of some 46 patients tell apart what differs by two points or more, not less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import tumorlens
+from tumorlens import config
+from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation import PredictionTable
+from tumorlens.evaluation.metrics import evaluate_table
+from tumorlens.inference import Predictor
+from tumorlens.pipeline.dataset import read, standardised
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.scoring import table_of
+from tumorlens.preprocess import Recipe
+
+
+def main() -> None:
+    """Train and ask, fold by fold."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("index")
+    parser.add_argument("name")
+    parser.add_argument("changes", nargs="*")
+    parser.add_argument("--val", nargs="+", default=["2", "4"])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    overrides = ["model.name=guided", "train.precision=bfloat16", *options.changes]
+    overrides += [f"train.epochs={options.epochs}", f"seed={options.seed}", "evaluate.report=false"]
+    overrides += ["data.test_fold=asked", "data.audit=copies", "data.fractions=[0.97,0.03,0]"]
+    settings = config.load(None, overrides)
+    whole = read(options.index, settings=config.load(None, ["data.fold_column=official_fold"]).data)
+    for fold in options.val:
+        inner = whole.where(lambda row: row.fold != "1")
+        chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
+        with tempfile.TemporaryDirectory() as folder:
+            run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
+            found = asked(run.folder, chosen, fold)
+            line = {"name": options.name, "fold": fold, "seed": options.seed, "changes": options.changes, **found}
+            line["minutes"] = round(run.metrics["training"]["seconds"] / 60, 1)
+            line["train_accuracy"] = last(run.folder / "history.csv", "accuracy")
+        print(json.dumps(line), flush=True)
+        if options.out:
+            with options.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def asked(run: Path, chosen: Manifest, fold: str) -> dict[str, float]:
+    """Scores on the fold that was left out, without and with averaging over the mirror image."""
+    table = PredictionTable.read_csv(run / "predictions.csv").where("test")
+    predictor = Predictor(tumorlens.bundle.load(run))
+    ready = standardised(
+        chosen.where(lambda row: row.fold == "asked"), Recipe(size=predictor.bundle.info.recipe.size), Reporter()
+    )
+    images = np.asarray(ready.images[:])
+    outputs = predictor.run(images[:, :, ::-1])
+    mirrored = table_of(ready.manifest, predictor.labels, outputs, images)
+    place = {name: i for i, name in enumerate(mirrored.ids)}
+    mirrored = mirrored.take([place[name] for name in table.ids])
+    both = replace(table, probabilities=(table.probabilities + mirrored.probabilities) / 2)
+    return {**scores(table, ""), **scores(both, "_mirrored")}
+
+
+def scores(table: PredictionTable, suffix: str) -> dict[str, float]:
+    """Slices, patients, log loss."""
+    found = evaluate_table(table)
+    return {f"{key}{suffix}": round(found[key], 4) for key in ("accuracy", "patient_accuracy", "nll")}
+
+
+def last(path: Path, column: str) -> float:
+    """The last value of a column."""
+    header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    return round(float(rows[-1][header.index(column)]), 4)
+
+
+if __name__ == "__main__":
+    main()

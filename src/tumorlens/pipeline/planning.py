@@ -1,0 +1,250 @@
+"""What ``tumorlens train DATA`` decides where nothing is said: a handful of rules, each with its reason.
+
+The rules see a few facts about the data and the machine, no picture and no score. What they decide is written to
+``plan.toml``; whatever the caller sets is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tumorlens import config
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest, Row
+from tumorlens.io.atomic import write_text
+from tumorlens.labels import NO_TUMOR
+from tumorlens.pipeline.reporter import Reporter
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.training.speed import images_per_second
+
+PLAN = "plan.toml"
+# Slices that a network is shown in all; beyond, the curves of docs/experiments.md are flat.
+_SHOWN = 120_000
+_FEWEST, _MOST = 15, 60  # epochs
+# Slower than any machine that was measured, for the networks that the plan chooses.
+_SLOWEST = 40.0
+_MASKED = 0.5
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules see.
+
+    Attributes:
+        slices: for training.
+        classes: training slices of each.
+        groups: of patients or copies, among them.
+        sources: data sets.
+        masks: tumour slices with a mask.
+        tumours: tumour slices.
+        side: median of the pictures' longer sides in pixels.
+        tied: whether most tumour-free slices come from data sets that hold no tumour.
+        minutes: for training; 0 for no limit.
+    """
+
+    slices: int
+    classes: Mapping[str, int]
+    groups: int
+    sources: int
+    masks: int
+    tumours: int
+    side: int
+    tied: bool
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision."""
+
+    setting: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided.
+
+    Attributes:
+        settings: complete.
+        facts: that it was decided from; None when everything was given.
+        choices: in order; those that the caller had made are not among them.
+    """
+
+    settings: Settings
+    facts: Facts | None
+    choices: tuple[Choice, ...]
+
+    def write(self, folder: Path) -> None:
+        """``plan.toml``; nothing when everything was given."""
+        if self.facts is None:
+            return
+        lines = ["# What tumorlens decided, from what, and why. Whatever you set yourself is not here.", "", "[facts]"]
+        for name, value in asdict(self.facts).items():
+            lines.append(f"{name} = {_toml(value)}")
+        for choice in self.choices:
+            lines += ["", "[[choice]]", f"setting = {_toml(choice.setting)}", f"value = {_toml(choice.value)}"]
+            lines.append(f"reason = {_toml(choice.reason)}")
+        write_text(folder / PLAN, "\n".join(lines) + "\n")
+
+
+def plan(
+    given: Settings | Mapping[str, Any] | None,
+    manifest: Manifest,
+    looks: Standardised,
+    speed: Callable[[Settings, int], float] = images_per_second,
+) -> Plan:
+    """The settings for a data set.
+
+    Args:
+        given: complete settings, which are kept as they are, or those that were chosen by hand.
+        manifest: divided slices; without a split, all of them are for training.
+        looks: records of them, which hold the sizes of the pictures.
+        speed: measures how many images a second a network of so many classes trains on; asked only where time is short.
+
+    Raises:
+        ConfigError: for settings that do not exist.
+    """
+    settings = config.as_settings(given)
+    if isinstance(given, Settings):
+        return Plan(settings, None, ())
+    found = facts(manifest, looks, settings.train.minutes)
+    fixed = set(_keys(given or {}))
+    chosen: list[Choice] = []
+    tree = msgspec.to_builtins(settings)
+    for rule in (_model, _size, _batch, _weights, _augmentation, _implants, partial(_epochs, speed), _precision):
+        for choice in rule(found, config.from_dict(tree)):
+            if choice.setting not in fixed:
+                section, key = choice.setting.split(".")
+                tree[section][key] = choice.value
+                chosen.append(choice)
+    return Plan(config.from_dict(tree), found, tuple(chosen))
+
+
+def tell_plan(made: Plan, tell: Reporter) -> None:
+    """Say what was decided in a line."""
+    if made.facts is None:
+        return
+    settings, model = made.settings, made.settings.model.name
+    implants = ", twins and transplants" if settings.augment.twins and settings.augment.transplants else ""
+    tell.note(
+        f"plan: {model}, {settings.preprocess.size} pixels, {settings.train.epochs} epochs, "
+        f"{settings.train.batch_size} slices a batch{implants} ({PLAN} says why)"
+    )
+
+
+def facts(manifest: Manifest, looks: Standardised, minutes: float) -> Facts:
+    """What the rules see of a data set."""
+    trained = [i for i, row in enumerate(manifest) if row.split in ("", "train")]
+    rows = [manifest.rows[i] for i in trained]
+    tumours = [row for row in rows if row.label != NO_TUMOR]
+    with_tumour = {row.source for row in tumours}
+    free = [row for row in rows if row.label == NO_TUMOR]
+    shapes = np.asarray(looks.images["shape"][:]).reshape(len(looks.manifest), -1)[trained]
+    classes: dict[str, int] = {}
+    for row in rows:
+        classes[row.label] = classes.get(row.label, 0) + 1
+    return Facts(
+        slices=len(rows),
+        classes=dict(sorted(classes.items())),
+        groups=len(set(manifest.with_rows(rows).groups)),
+        sources=len({row.source for row in rows}),
+        masks=sum(bool(row.mask) for row in tumours),
+        tumours=len(tumours),
+        side=int(np.median(shapes.max(axis=1))) if len(rows) else 0,
+        tied=_mostly_elsewhere(free, with_tumour),
+        minutes=minutes,
+    )
+
+
+def _mostly_elsewhere(free: Sequence[Row], with_tumour: Collection[str]) -> bool:
+    return bool(free) and sum(row.source not in with_tumour for row in free) > len(free) / 2
+
+
+def _model(facts: Facts, _: Settings) -> list[Choice]:
+    if facts.tumours and facts.masks >= 50 and facts.masks >= _MASKED * facts.tumours:
+        share = f"{facts.masks} of {facts.tumours} tumour slices have a mask"
+        return [Choice("model.name", "guided", f"{share}, which can teach the network where to look")]
+    if facts.masks:
+        why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask, too few to learn from"
+    else:
+        why = "no slice has a tumour mask"
+    return [Choice("model.name", "compact", f"{why}; this is the best of the networks that need none")]
+
+
+def _size(facts: Facts, _: Settings) -> list[Choice]:
+    if facts.side >= 112:
+        return [Choice("preprocess.size", 128, "larger inputs gained nothing that their time would buy otherwise")]
+    size = min(128, max(32, -(-facts.side // 16) * 16))
+    return [Choice("preprocess.size", size, f"half of the pictures are no larger than {facts.side} pixels")]
+
+
+def _batch(facts: Facts, _: Settings) -> list[Choice]:
+    if facts.slices < 640:
+        return [Choice("train.batch_size", 16, f"{facts.slices} slices give too few steps an epoch otherwise")]
+    return [Choice("train.batch_size", 32, "larger batches train no faster on a CPU and take fewer steps")]
+
+
+def _weights(facts: Facts, _: Settings) -> list[Choice]:
+    largest, smallest = max(facts.classes.values()), min(facts.classes.values())
+    if largest >= 4 * smallest:
+        why = f"the largest class has {largest / smallest:.0f} times as many slices as the smallest"
+        return [Choice("train.class_weights", "balanced", why)]
+    return [Choice("train.class_weights", "none", "no class has four times as many slices as another")]
+
+
+def _augmentation(facts: Facts, _: Settings) -> list[Choice]:
+    found = [Choice("augment.elastic", 0.015, "heads differ in shape; it helped on every fold that it was tried on")]
+    if facts.sources > 1:
+        why = f"{facts.sources} data sets: scanners differ, and should not tell the class"
+        found.append(Choice("augment.artefacts", 0.3, why))
+    return found
+
+
+def _implants(facts: Facts, settings: Settings) -> list[Choice]:
+    if settings.model.name != "guided" or not facts.tied or not settings.augment.enabled:
+        return []
+    why = "most tumour-free slices come from data sets without tumours: otherwise the data set tells the class"
+    return [Choice("augment.twins", 0.2, why), Choice("augment.transplants", 0.3, why)]
+
+
+def _epochs(speed: Callable[[Settings, int], float], facts: Facts, settings: Settings) -> list[Choice]:
+    wanted = min(_MOST, max(_FEWEST, round(_SHOWN / max(facts.slices, 1))))
+    why = f"{facts.slices} slices are shown {facts.slices * wanted:,} times in all"
+    seconds, needed = facts.minutes * 60, wanted * facts.slices
+    # Any machine keeps within most budgets; where not, this one is asked how fast it is.
+    if seconds and needed > seconds * _SLOWEST:
+        measured = speed(settings, len(facts.classes))
+        if needed > seconds * measured:
+            wanted = max(1, int(seconds * measured / facts.slices))
+            why = f"as many as {facts.minutes:g} minutes allow for at {measured:.0f} slices a second (train.minutes)"
+    return [Choice("train.epochs", wanted, why)]
+
+
+def _precision(facts: Facts, settings: Settings) -> list[Choice]:
+    if facts.slices * settings.train.epochs < 20_000:
+        return []
+    return [Choice("train.precision", "auto", "a short measurement pays off for a long training")]
+
+
+def _keys(tree: Mapping[str, Any], before: str = "") -> list[str]:
+    found = []
+    for name, value in tree.items():
+        found += _keys(value, f"{before}{name}.") if isinstance(value, Mapping) else [f"{before}{name}"]
+    return found
+
+
+def _toml(value: Any) -> str:
+    """A value of one of the few kinds above as TOML, of which JSON's strings, numbers and booleans are a part."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(one)}" for name, one in value.items()) + " }"
+    return json.dumps(value)

@@ -1,0 +1,156 @@
+"""The plan: rules that can be read, a reason for each choice, and nothing changed that was given."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tumorlens import config
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest, Row
+from tumorlens.pipeline import planning
+from tumorlens.pipeline.training import resume, train
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.stack import Stack
+
+
+def data(
+    tumours: int = 300, free: int = 100, masks: int = 300, side: int = 512, own_source: bool = True
+) -> tuple[Manifest, Standardised]:
+    """Slices of tumours with and without masks, tumour-free ones from elsewhere or not, and their sizes."""
+    rows = [
+        Row(path=f"t{i}", label=("glioma", "meningioma")[i % 2], source="a", mask=f"m{i}" if i < masks else "")
+        for i in range(tumours)
+    ]
+    rows += [Row(path=f"f{i}", label="no_tumor", source="b" if own_source else "a") for i in range(free)]
+    manifest = Manifest(tuple(rows))
+    records = np.zeros(len(rows), [("shape", "u2", 2)])
+    records["shape"] = side
+    return manifest, Standardised(manifest, Stack(records, np.arange(len(rows))), ("",) * len(rows))
+
+
+def planned(given: Any = None, speed: float = 100.0, **about: Any) -> planning.Plan:
+    return planning.plan(given, *data(**about), speed=lambda *_: speed)
+
+
+def test_masks_decide_on_the_network() -> None:
+    assert planned().settings.model.name == "guided"
+    assert planned(masks=40).settings.model.name == "compact"
+    assert planned(masks=0).settings.model.name == "compact"
+
+
+def test_small_pictures_get_a_small_input() -> None:
+    assert planned(side=28).settings.preprocess.size == 32
+    assert planned(side=90).settings.preprocess.size == 96
+    assert planned(side=512).settings.preprocess.size == 128
+
+
+def test_a_class_that_is_tied_to_its_source_is_untied() -> None:
+    assert planned().settings.augment.twins > 0
+    assert planned(own_source=False).settings.augment.twins == 0
+    assert planned({"model": {"name": "compact"}}).settings.augment.twins == 0
+
+
+def test_rare_classes_count_more() -> None:
+    assert planned(free=20).settings.train.class_weights == "balanced"
+    assert planned(free=100).settings.train.class_weights == "none"
+
+
+def test_time_decides_on_the_epochs_only_where_it_is_short() -> None:
+    assert planned().settings.train.epochs == 60
+    short = planned({"train": {"minutes": 1}}, speed=100.0)
+    assert short.settings.train.epochs == 15  # 6,000 slices
+    assert "100 slices a second" in next(c.reason for c in short.choices if c.setting == "train.epochs")
+    assert planned({"train": {"minutes": 0}}, speed=1.0).settings.train.epochs == 60
+
+    def never(*_: object) -> float:
+        raise AssertionError("measured without need")
+
+    planning.plan(None, *data(), speed=never)
+
+
+def test_complete_settings_are_kept() -> None:
+    made = planning.plan(Settings(), *data())
+    assert made.settings == Settings()
+    assert made.choices == ()
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "model.name": st.sampled_from(["compact", "plain"]),
+            "preprocess.size": st.sampled_from([64, 96]),
+            "train.epochs": st.integers(1, 9),
+            "train.batch_size": st.sampled_from([8, 64]),
+            "train.class_weights": st.just("balanced"),
+            "augment.elastic": st.just(0.0),
+            "augment.twins": st.just(0.1),
+        },
+    ),
+    st.integers(60, 3000),
+    st.integers(0, 3000),
+    st.integers(0, 3000),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_given_stays_and_every_choice_has_a_reason(
+    chosen: dict[str, Any], tumours: int, free: int, masks: int
+) -> None:
+    tree = config.read_tree(None, [f"{key}={value!r}".replace("'", '"') for key, value in chosen.items()])
+    made = planned(tree, tumours=tumours, free=free, masks=min(masks, tumours))
+    for key, value in chosen.items():
+        section, name = key.split(".")
+        assert getattr(getattr(made.settings, section), name) == value
+    assert not {choice.setting for choice in made.choices} & set(chosen)
+    assert all(len(choice.reason) > 20 for choice in made.choices)
+    for choice in made.choices:
+        section, name = choice.setting.split(".")
+        assert getattr(getattr(made.settings, section), name) == choice.value
+
+
+def test_the_file_says_what_and_why(tmp_path: Path) -> None:
+    made = planned()
+    made.write(tmp_path)
+    content = tomllib.loads((tmp_path / "plan.toml").read_text())
+    assert content["facts"]["classes"] == {"glioma": 150, "meningioma": 150, "no_tumor": 100}
+    assert [one["setting"] for one in content["choice"]] == [choice.setting for choice in made.choices]
+    assert all(one["reason"] for one in content["choice"])
+
+
+def test_a_training_follows_it_and_a_resumed_one_does_not_plan_again(phantom_folder: Path, tmp_path: Path) -> None:
+    given = {
+        "preprocess": {"size": 32},
+        "train": {"epochs": 1},
+        "model": {"width": 8},
+        "evaluate": {"bootstrap": 100},
+        "data": {"audit": "copies"},
+    }
+    run = train(phantom_folder / "manifest.csv", settings=given, out=tmp_path / "run")
+    stored = config.load(run.folder / "config.toml")
+    assert (stored.model.name, stored.preprocess.size, stored.train.epochs) == ("guided", 32, 1)
+    settings_of = [one["setting"] for one in tomllib.loads((run.folder / "plan.toml").read_text())["choice"]]
+    assert "model.name" in settings_of
+    assert "train.epochs" not in settings_of
+    assert "What tumorlens decided, and why" in (run.folder / "report.html").read_text()
+    before = (run.folder / "plan.toml").read_bytes()
+    resume(run.folder)
+    assert (run.folder / "plan.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("speed", [0.5, 3.0])
+def test_at_least_one_epoch(speed: float) -> None:
+    assert planned({"train": {"minutes": 0.1}}, speed=speed).settings.train.epochs == 1
+
+
+def test_slices_for_testing_do_not_count() -> None:
+    manifest, looks = data()
+    divided = manifest.with_rows(replace(row, split="test" if i % 2 else "train") for i, row in enumerate(manifest))
+    found = planning.facts(divided, looks, 60)
+    assert found.slices == len(manifest) // 2
