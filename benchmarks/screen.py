@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--val", nargs="+", default=["2", "4"])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the patients that are trained on: a learning curve"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     overrides = ["model.name=guided", "train.precision=bfloat16", *options.changes]
@@ -46,11 +49,15 @@ def main() -> None:
     whole = read(options.index, settings=config.load(None, ["data.fold_column=official_fold"]).data)
     for fold in options.val:
         inner = whole.where(lambda row: row.fold != "1")
+        patients = sorted({row.patient for row in inner if row.fold != fold})
+        kept = set(np.random.default_rng(0).permutation(patients)[: round(options.share * len(patients))])
+        inner = inner.where(lambda row, fold=fold, kept=kept: row.fold == fold or row.patient in kept)
         chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
         with tempfile.TemporaryDirectory() as folder:
             run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
             found = asked(run.folder, chosen, fold)
-            line = {"name": options.name, "fold": fold, "seed": options.seed, "changes": options.changes, **found}
+            line = {"name": options.name, "fold": fold, "seed": options.seed, "share": options.share}
+            line |= {"changes": options.changes, **found}
             line["minutes"] = round(run.metrics["training"]["seconds"] / 60, 1)
             line["train_accuracy"] = last(run.folder / "history.csv", "accuracy")
         print(json.dumps(line), flush=True)
