@@ -1,0 +1,89 @@
+"""The plan beside three recipes made by hand, on two data sets; it should be within a point of the best of them.
+
+Command: ``python benchmarks/plan.py PATH/TO/data RUNS [--seeds 1]``. Data sets: figshare with official fold 1 as test
+(three classes, masks), and ``br35h_no`` with ``mixed_web`` (four classes, no masks), divided by tumorlens, one of each
+picture. Runs that are in RUNS already are read, so the command can be stopped and repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tumorlens
+from tumorlens import config
+from tumorlens.audit.fix import fixed
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest
+from tumorlens.pipeline.auditing import audit
+
+CLASSIC = Path(__file__).resolve().parents[1] / "examples" / "classic.toml"
+
+
+def figshare(data: Path) -> tuple[str, dict[str, Any]]:
+    """DATA, and what is given of the settings."""
+    return str(data / "figshare" / "index.csv"), {"data": {"fold_column": "official_fold", "test_fold": "1"}}
+
+
+def web(data: Path) -> tuple[Manifest, dict[str, Any]]:
+    """DATA, and what is given of the settings."""
+    manifest = fixed(audit([f"no_tumor={data / 'br35h_no'}", str(data / "mixed_web")]).found)
+    return manifest, {"data": {"fractions": [0.6, 0.1, 0.3]}}
+
+
+SETS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {"figshare": figshare, "web": web}
+
+
+def recipes(name: str, given: dict[str, Any]) -> dict[str, Settings | dict[str, Any]]:
+    """The plan, which is given nothing but the data, and complete settings by hand."""
+    masked = "guided" if name == "figshare" else "compact"
+    return {
+        "plan": given,
+        "defaults": config.from_dict(given),
+        "guided or wide": config.from_dict(
+            {**given, "model": {"name": masked, "width": 32}, "preprocess": {"size": 160}, "train": {"epochs": 30}}
+        ),
+        "classic": config.from_dict({**config.read_tree(CLASSIC), **given}),
+    }
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    print("data      recipe          test accuracy %, seeds   mean  balanced  minutes")
+    for name, prepare in SETS.items():
+        source, given = prepare(options.data)
+        for recipe, settings in recipes(name, given).items():
+            found = []
+            for seed in range(options.seeds):
+                folder = options.runs / f"{name}-{recipe.replace(' ', '-')}-s{seed}"
+                if not (folder / "bundle" / "bundle.json").is_file():
+                    tumorlens.train(source, settings=seeded(settings, seed), out=folder)
+                found.append(json.loads((folder / "metrics.json").read_text()))
+            accuracies = [100 * one["test"]["accuracy"] for one in found]
+            balanced = statistics.mean(100 * one["test"]["balanced_accuracy"] for one in found)
+            minutes = statistics.mean(one["training"]["seconds"] / 60 for one in found)
+            each = " ".join(f"{value:5.1f}" for value in accuracies)
+            print(
+                f"{name:9} {recipe:15} {each:23}  {statistics.mean(accuracies):5.1f}  {balanced:8.1f}  {minutes:7.1f}",
+                flush=True,
+            )
+
+
+def seeded(settings: Settings | dict[str, Any], seed: int) -> Settings | dict[str, Any]:
+    """The same with another seed."""
+    if isinstance(settings, dict):
+        return {**settings, "seed": seed}
+    return config.from_dict({**config.to_dict(settings), "seed": seed})
+
+
+if __name__ == "__main__":
+    main()
