@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=["mixed_web", "brain_tumor_progression"])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
     manifest = None
     print("left out                 variant      seed  bal. acc. %  (n)   figshare %  erased->none %  control kept %")
@@ -79,11 +79,12 @@ def main() -> None:
                     settings = {
                         "seed": seed,
                         "data": {"test_fold": "held", "audit": "copies"},
-                        "train": {"epochs": options.epochs, "precision": "bfloat16"},
+                        "preprocess": {"size": 192},
+                        "train": {"start": "phantom", "epochs": options.epochs, "precision": "bfloat16"},
                         "evaluate": {"report": False},
-                        **VARIANTS[variant],
+                        "model": VARIANTS[variant].get("model", {"name": "guided"}),
+                        "augment": {"elastic": 0.015, **VARIANTS[variant].get("augment", {})},
                     }
-                    settings.setdefault("model", {"name": "guided"})
                     tumorlens.train(divided(manifest, options.data, source), settings=settings, out=folder)
                 print(line(folder, source, variant, seed), flush=True)
 

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     run = parser.parse_args().run
     model = import_keras().models.load_model(run / "checkpoints" / "model.keras", compile=False, safe_mode=True)
-    arrays = {v.path: np.asarray(v) for v in model.variables if not v.path.startswith(HEAD)}
+    arrays = {v.path: np.asarray(v) for v in model.weights if not v.path.startswith(HEAD)}
     largest = max(float(np.abs(values).max()) for values in arrays.values())
     if largest > np.finfo(np.float16).max:
         raise SystemExit(f"a weight of {largest} does not fit into float16")

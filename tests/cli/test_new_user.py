@@ -96,6 +96,9 @@ def test_an_unknown_command_option_or_nothing(tmp_path: Path) -> None:
     misspelt = tumorlens("train", "phantom", "--modle", "plain", cwd=tmp_path)
     assert misspelt.returncode == 2
     assert "did you mean --model?" in misspelt.stderr
+    early = tumorlens("-q", "audit", "phantom:8")
+    assert early.returncode == 2
+    assert "tumorlens audit -q" in early.stderr
     assert tumorlens("train", cwd=tmp_path).returncode == 2
     assert tumorlens("predict", "--fast", "x", cwd=tmp_path).returncode == 2
     bare = tumorlens(cwd=tmp_path)

@@ -46,10 +46,20 @@ def test_masks_decide_on_the_network() -> None:
     assert planned(masks=0).settings.model.name == "compact"
 
 
+def test_training_starts_from_drawn_heads_unless_they_are_the_data() -> None:
+    assert planned().settings.train.start == "phantom"
+    assert planned({"model": {"width": 16}}).settings.train.start == ""
+    assert planned({"model": {"name": "plain"}}).settings.train.start == ""
+    manifest, looks = data()
+    drawn = replace(manifest, provenance={"phantom": {"count": 400}})
+    assert planning.plan(None, drawn, looks).settings.train.start == ""
+
+
 def test_small_pictures_get_a_small_input() -> None:
     assert planned(side=28).settings.preprocess.size == 32
     assert planned(side=90).settings.preprocess.size == 96
-    assert planned(side=512).settings.preprocess.size == 128
+    assert planned(side=180).settings.preprocess.size == 192
+    assert planned(side=512).settings.preprocess.size == 192
 
 
 def test_a_class_that_is_tied_to_its_source_is_untied() -> None:

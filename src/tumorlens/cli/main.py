@@ -114,6 +114,8 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     parsed, unknown = _parser(given).parse_known_args(given)
     if unknown:
         name = unknown[0].partition("=")[0]
+        if name in parsed.options:
+            raise UsageError(f"found {name} before the command", hint=f"write it behind: tumorlens {wanted} {name} …")
         hint = _closest(name, parsed.options, f"tumorlens {wanted} --help")
         raise UsageError(f"tumorlens {wanted} knows no {name}", hint=hint)
     return parsed

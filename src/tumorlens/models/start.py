@@ -50,7 +50,7 @@ def begin(model: Any, start: str) -> str:
         return ""
     check(start)
     known = _shipped() if start == PHANTOM else _of_run(_file(start))
-    variables = [variable for variable in model.variables if not variable.path.startswith(_HEAD)]
+    variables = [variable for variable in model.weights if not variable.path.startswith(_HEAD)]
     fitting = [
         variable
         for variable in variables
@@ -84,4 +84,4 @@ def _of_run(path: Path) -> Mapping[str, np.ndarray]:
     except Exception as error:
         # zipfile, h5py, json and Keras each raise their own for a file that is none.
         raise ConfigError(f"{path} is no Keras model: {error}", hint="name a finished run's folder") from error
-    return {variable.path: np.asarray(variable) for variable in model.variables}
+    return {variable.path: np.asarray(variable) for variable in model.weights}
