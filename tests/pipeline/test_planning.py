@@ -75,9 +75,15 @@ def test_rare_classes_count_more() -> None:
 
 def test_time_decides_on_the_epochs_only_where_it_is_short() -> None:
     assert planned().settings.train.epochs == 60
-    short = planned({"train": {"minutes": 1}}, speed=100.0)
-    assert short.settings.train.epochs == 15  # 6,000 slices
-    assert "100 slices a second" in next(c.reason for c in short.choices if c.setting == "train.epochs")
+    short = planned({"train": {"minutes": 2}}, speed=100.0)
+    assert short.settings.train.epochs == 24  # 9,600 of 400 slices
+    assert short.settings.preprocess.size == 192
+    assert "80 slices a second" in next(c.reason for c in short.choices if c.setting == "train.epochs")
+    shorter = planning.plan({"train": {"minutes": 1}}, *data(), speed=lambda s, _: 1.5e6 / s.preprocess.size**2)
+    assert (shorter.settings.preprocess.size, shorter.settings.train.epochs) == (128, 10)
+    assert [c.setting for c in shorter.choices].count("preprocess.size") == 1
+    sized = {"train": {"minutes": 1}, "preprocess": {"size": 192}}
+    assert planning.plan(sized, *data(), speed=lambda s, _: 1.5e6 / s.preprocess.size**2).settings.train.epochs == 4
     assert planned({"train": {"minutes": 0}}, speed=1.0).settings.train.epochs == 60
 
     def never(*_: object) -> float:

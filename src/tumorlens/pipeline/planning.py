@@ -32,7 +32,9 @@ _FEWEST, _MOST = 15, 60  # epochs
 # Slower than any machine that was measured, for the networks that the plan chooses.
 _SLOWEST = 15.0
 _MASKED = 0.5
-_SIZE = 192
+_SIZE, _SMALL = 192, 128
+# Of the speed that is measured; the rest of the processor's time goes into augmentation and checks.
+_REACHED = 0.8
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,23 @@ def plan(
     fixed = set(_keys(given or {}))
     chosen: list[Choice] = []
     tree = msgspec.to_builtins(settings)
-    rules = (_model, _start, _size, _batch, _weights, _augmentation, _implants, partial(_epochs, speed), _precision)
+    rules = (
+        _model,
+        _start,
+        _size,
+        _batch,
+        _weights,
+        _augmentation,
+        _implants,
+        partial(_time, speed, "preprocess.size" in fixed),
+        _precision,
+    )
     for rule in rules:
         for choice in rule(found, config.from_dict(tree)):
             if choice.setting not in fixed:
                 section, key = choice.setting.split(".")
                 tree[section][key] = choice.value
-                chosen.append(choice)
+                chosen = [*(earlier for earlier in chosen if earlier.setting != choice.setting), choice]
     return Plan(config.from_dict(tree), found, tuple(chosen))
 
 
@@ -234,17 +246,32 @@ def _implants(facts: Facts, settings: Settings) -> list[Choice]:
     return [Choice("augment.twins", 0.2, why), Choice("augment.transplants", 0.3, why)]
 
 
-def _epochs(speed: Callable[[Settings, int], float], facts: Facts, settings: Settings) -> list[Choice]:
+def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, settings: Settings) -> list[Choice]:
+    """Epochs, and a smaller input where the time would not do for a proper training otherwise."""
     wanted = min(_MOST, max(_FEWEST, round(_SHOWN / max(facts.slices, 1))))
     why = f"{facts.slices} slices are shown {facts.slices * wanted:,} times in all"
-    seconds, needed = facts.minutes * 60, wanted * facts.slices
+    seconds = facts.minutes * 60
     # Any machine keeps within most budgets; where not, this one is asked how fast it is.
-    if seconds and needed > seconds * _SLOWEST:
-        measured = speed(settings, len(facts.classes))
-        if needed > seconds * measured:
-            wanted = max(1, int(seconds * measured / facts.slices))
-            why = f"as many as {facts.minutes:g} minutes allow for at {measured:.0f} slices a second (train.minutes)"
-    return [Choice("train.epochs", wanted, why)]
+    if not seconds or wanted * facts.slices <= seconds * _SLOWEST:
+        return [Choice("train.epochs", wanted, why)]
+
+    def possible(size: int) -> tuple[int, float]:
+        preprocess = msgspec.structs.replace(settings.preprocess, size=size)
+        measured = _REACHED * speed(msgspec.structs.replace(settings, preprocess=preprocess), len(facts.classes))
+        return max(1, int(seconds * measured / facts.slices)), measured
+
+    most, measured = possible(settings.preprocess.size)
+    choices = []
+    if most < min(wanted, _FEWEST) and settings.preprocess.size > _SMALL and not sized:
+        short = (
+            f"{facts.minutes:g} minutes allow for {most} epochs at {settings.preprocess.size} pixels (train.minutes)"
+        )
+        choices.append(Choice("preprocess.size", _SMALL, short))
+        most, measured = possible(_SMALL)
+    if most < wanted:
+        wanted = most
+        why = f"as many as {facts.minutes:g} minutes allow for at {measured:.0f} slices a second (train.minutes)"
+    return [*choices, Choice("train.epochs", wanted, why)]
 
 
 def _precision(facts: Facts, settings: Settings) -> list[Choice]:
