@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
-from tumorlens.pipeline import planning
+from tumorlens.pipeline import planning, running
+from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.training import resume, train
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.stack import Stack
@@ -170,3 +171,17 @@ def test_slices_for_testing_do_not_count() -> None:
     divided = manifest.with_rows(replace(row, split="test" if i % 2 else "train") for i, row in enumerate(manifest))
     found = planning.facts(divided, looks, 60)
     assert found.slices == len(manifest) // 2
+
+
+def test_starting_from_the_drawings_that_are_tested_is_said() -> None:
+    told: list[str] = []
+
+    class Told(Reporter):
+        def warn(self, text: str) -> None:
+            told.append(text)
+
+    running.trainable("phantom:8", config.load(None, ["train.start=phantom"]), Told())
+    assert any("these very drawings" in text for text in told)
+    told.clear()
+    running.trainable("phantom:8", config.load(None, []), Told())
+    assert told == []

@@ -42,6 +42,8 @@ def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
     LabelEncoding.fit(manifest.labels)
     if (registry.learns_from_masks(settings.model) or _implanting(settings)) and not any(row.mask for row in manifest):
         raise _without_masks(settings)
+    if settings.train.start == starting.PHANTOM and "phantom" in manifest.provenance:
+        tell.warn("train.start=phantom was learned from these very drawings: scores on them mean nothing")
     if _implanting(settings) and NO_TUMOR not in manifest.labels:
         raise DataError(
             "augment.twins and augment.transplants need slices of the class no_tumor, and there are none",

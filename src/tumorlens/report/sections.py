@@ -68,7 +68,7 @@ def plan_rows(folder: Path) -> list[tuple[str, str, str]]:
     if not path.is_file():
         return []
     choices = tomllib.loads(path.read_text(encoding="utf-8")).get("choice", [])
-    return [(one["setting"], str(one["value"]), one["reason"]) for one in choices]
+    return [(one["setting"], str(one["value"]) or words.NONE, one["reason"]) for one in choices]
 
 
 def _tiles(metrics: Mapping[str, Any], *, drawn: bool) -> list[dict[str, str]]:
