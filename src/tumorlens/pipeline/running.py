@@ -43,7 +43,7 @@ def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
     if (registry.learns_from_masks(settings.model) or _implanting(settings)) and not any(row.mask for row in manifest):
         raise _without_masks(settings)
     if settings.train.start == starting.PHANTOM and "phantom" in manifest.provenance:
-        tell.warn("train.start=phantom was learned from these very drawings: scores on them mean nothing")
+        tell.warn("train.start=phantom was learned from drawings of the same kind: scores on them are too good")
     if _implanting(settings) and NO_TUMOR not in manifest.labels:
         raise DataError(
             "augment.twins and augment.transplants need slices of the class no_tumor, and there are none",
