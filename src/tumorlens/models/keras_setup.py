@@ -45,6 +45,12 @@ def check(device: str) -> None:
         EnvironmentFailure: when there is no such device, or the backend could not export what it trains.
     """
     _check_installed()
+    if _backend() == "jax" and importlib.util.find_spec("jax2onnx") is None:
+        raise EnvironmentFailure(
+            "KERAS_BACKEND=jax trains, but the network could not be exported: jax2onnx is not installed",
+            hint="pip install jax2onnx, or train with KERAS_BACKEND=torch or tensorflow",
+            code="no_exporter",
+        )
     if not device.startswith("gpu"):
         return
     keras = import_keras()
@@ -58,12 +64,6 @@ def _check_installed() -> None:
     for package in ("keras", _backend()):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "train")
-    if _backend() == "jax" and importlib.util.find_spec("jax2onnx") is None:
-        raise EnvironmentFailure(
-            "KERAS_BACKEND=jax trains, but the network could not be exported: jax2onnx is not installed",
-            hint="pip install jax2onnx, or train with KERAS_BACKEND=torch or tensorflow",
-            code="no_exporter",
-        )
 
 
 def _backend() -> str:
