@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,11 @@ def _jobs(
     tell: Any,
 ) -> list[dict[str, Any]]:
     """The trainings that are left of a cross-validation; their slices and masks go into ``images`` and ``masks``."""
-    from dataclasses import replace
-
     from tumorlens import config
     from tumorlens.pipeline import crossvalidating, final, folds, running
     from tumorlens.pipeline import runs as run_folders
 
-    every = running._outlines(
+    every = running.outlines_of(
         replace(ready, manifest=ready.manifest.with_rows(replace(row, split="train") for row in ready.manifest)),
         settings,
         tell,
@@ -111,6 +110,7 @@ def _jobs(
                 "place": str(place.resolve()),
                 "settings": config.to_toml(own),
                 "size": own.preprocess.size,
+                "batch": own.train.batch_size,
                 "names": sorted(set(labels)),
                 **{split: [keys[i] for i in chosen] for split, chosen in of.items()},
                 **{f"{split}_labels": [labels[i] for i in chosen] for split, chosen in of.items()},
@@ -133,9 +133,9 @@ def _even_steps(jobs: list[dict[str, Any]]) -> None:
     for job in jobs:
         groups.setdefault((job["size"], tuple(job["names"]), bool(job["test"])), []).append(job)
     for group in groups.values():
-        least = min(len(job["train"]) for job in group)
+        least = min(len(job["train"]) // job["batch"] for job in group)
         for job in group:
-            job["steps"] = max(1, least // 32)
+            job["steps"] = max(1, least)
 
 
 def _write_images(
@@ -220,13 +220,11 @@ def train(
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, Any]]:
     """Fit one network: what is known of it, logits of its test slices, weights by path."""
     from tumorlens import config
-    from tumorlens.labels import NO_TUMOR, LabelEncoding
+    from tumorlens.labels import LabelEncoding
     from tumorlens.models import keras_setup, registry
     from tumorlens.models import start as starting
-    from tumorlens.pipeline.running import _implanting, _weights
+    from tumorlens.pipeline import running
     from tumorlens.preprocess import to_input
-    from tumorlens.preprocess.plane import guess_planes
-    from tumorlens.training.implants import Implants
     from tumorlens.training.loop import Validation, Watcher
 
     begun = time.monotonic()
@@ -241,31 +239,8 @@ def train(
         model = registry.build(settings.model, job["size"], len(encoding.names))
         starting.begin(model, settings.train.start)
         images, labels = pictures.of(job["train"]), job["train_labels"]
-        guided = registry.learns_from_masks(settings.model)
-        outlines = pictures.outlines(job["train"]) if guided or _implanting(settings) else None
-        implants = None
-        if _implanting(settings):
-            implants = Implants(
-                images=images,
-                outlines=outlines,
-                classes=encoding.encode(labels),
-                healthy=encoding.names.index(NO_TUMOR),
-                planes=np.array(guess_planes(images)),
-                twins=settings.augment.twins,
-                transplants=settings.augment.transplants,
-            )
-        batches = _batches(
-            steps=job["steps"],
-            images=images,
-            targets=encoding.one_hot(labels),
-            weights=_weights(labels, settings.train.class_weights),
-            size=min(settings.train.batch_size, len(labels)),
-            settings=settings.augment,
-            seed=settings.seed,
-            outlines=outlines,
-            mask_size=int(model.output["mask_logits"].shape[1]) if guided else 0,
-            implants=implants,
-        )
+        outlines = pictures.outlines(job["train"]) if running.needs_masks(settings) else None
+        batches = _evened(running.batches_of(images, labels, encoding, outlines, model, settings), job["steps"])
         nothing = Validation(np.zeros((0, job["size"], job["size"]), np.uint8), np.zeros(0, np.int64))
         checkpoints = Path(folder) / "checkpoints"
         checkpoints.mkdir()
@@ -304,52 +279,26 @@ def train(
     return found, answers, weights
 
 
-def _batches(steps: int, **given: Any) -> Any:
+def _evened(batches: Any, steps: int) -> Any:
+    """The batches in epochs of a given number of steps: the schedule is part of the compiled program."""
     from tumorlens.training.batches import TrainingBatches
 
     class Even(TrainingBatches):
-        """Epochs of a given number of steps: the schedule is part of the compiled program."""
-
         @property
         def steps(self) -> int:
             return steps
 
-    return Even(**given)
+    return Even(**{field.name: getattr(batches, field.name) for field in fields(batches)})
 
 
 def _quiet_loop() -> Any:
     from tumorlens.training.loop import Loop
 
     class Quiet(Loop):
-        """The loop without what costs time between epochs and leaves the result alone."""
+        """The loop without checkpoints."""
 
         def _save(self) -> None:
             """Nothing to continue from."""
-
-        def _end_epoch(self, epoch: int, *, images_done: int, begun: float, saved: float) -> None:
-            progress = self.progress
-            if epoch + 1 == self.settings.epochs:
-                super()._end_epoch(epoch, images_done=images_done, begun=begun, saved=saved)
-                return
-            seconds = time.monotonic() - begun
-            masks = {"mask_loss": progress.mask_loss_sum / progress.step} if self.guided else {}
-            progress.history.append(
-                {
-                    "epoch": epoch + 1,
-                    "seconds": round(seconds, 3),
-                    "images_per_second": round(images_done / seconds, 1),
-                    "learning_rate": float(self.optimizer.learning_rate),
-                    "loss": progress.loss_sum / progress.step,
-                    "accuracy": progress.accuracy_sum / progress.step,
-                    "val_loss": float("nan"),
-                    "val_accuracy": float("nan"),
-                    **masks,
-                }
-            )
-            progress.epoch, progress.step, progress.seconds = epoch + 1, 0, progress.seconds + seconds
-            progress.loss_sum = progress.accuracy_sum = progress.mask_loss_sum = 0.0
-            if self.watcher.on_epoch:
-                self.watcher.on_epoch(progress.history[-1])
 
     return Quiet
 

@@ -26,6 +26,7 @@ from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.outlines import Outlines, outline_all
 from tumorlens.preprocess.plane import guess_planes
 from tumorlens.preprocess.recipe import Recipe
+from tumorlens.preprocess.stack import Stack
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.implants import Implants
 from tumorlens.training.loop import Loop, Validation, Watcher
@@ -40,7 +41,7 @@ def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
     """
     manifest = labelled(read(data, settings=settings.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)
-    if (registry.learns_from_masks(settings.model) or _implanting(settings)) and not any(row.mask for row in manifest):
+    if needs_masks(settings) and not any(row.mask for row in manifest):
         raise _without_masks(settings)
     if settings.train.start == starting.PHANTOM and "phantom" in manifest.provenance:
         tell.warn("train.start=phantom was learned from drawings of the same kind: scores on them are too good")
@@ -102,20 +103,9 @@ def fit(
     _tell_data(ready.manifest, start, tell)
     tell.note(f"{settings.model.name}: {model.count_params():,} parameters, on the {device.upper()}")
     training, validation = ready.part("train"), ready.part("val")
-    guided = registry.learns_from_masks(settings.model)
-    outlines = _outlines(ready, settings, tell) if guided or _implanting(settings) else None
-    encoding, labels = LabelEncoding.fit(ready.manifest.labels), training.manifest.labels
-    batches = TrainingBatches(
-        images=training.images,
-        targets=encoding.one_hot(labels),
-        weights=_weights(labels, settings.train.class_weights),
-        size=min(settings.train.batch_size, len(labels)),
-        settings=settings.augment,
-        seed=settings.seed,
-        outlines=outlines,
-        mask_size=int(model.output["mask_logits"].shape[1]) if guided else 0,
-        implants=_implants(training, encoding, outlines, settings) if outlines is not None else None,
-    )
+    outlines = outlines_of(ready, settings, tell) if needs_masks(settings) else None
+    encoding = LabelEncoding.fit(ready.manifest.labels)
+    batches = batches_of(training.images, training.manifest.labels, encoding, outlines, model, settings)
     epochs = settings.train.epochs
     watcher = Watcher(
         on_batch=lambda epoch, step, steps, loss, accuracy: tell.batch(epoch, epochs, step, steps, loss, accuracy),
@@ -128,28 +118,69 @@ def fit(
         tell.trained()
 
 
+def needs_masks(settings: Settings) -> bool:
+    """Whether anything in a training learns from tumour masks: the network, or the augmentation."""
+    return registry.learns_from_masks(settings.model) or _implanting(settings)
+
+
+def batches_of(
+    images: np.ndarray | Stack,
+    labels: Sequence[str],
+    encoding: LabelEncoding,
+    outlines: Outlines | None,
+    model: Any,
+    settings: Settings,
+) -> TrainingBatches:
+    """What a network is fitted to.
+
+    Args:
+        images: uint8 (N, S, S), the training slices.
+        labels: of the same N.
+        encoding: of all classes.
+        outlines: of the training slices; needed where :func:`needs_masks`.
+        model: the network.
+        settings: of the run.
+    """
+    guided = registry.learns_from_masks(settings.model)
+    return TrainingBatches(
+        images=images,
+        targets=encoding.one_hot(labels),
+        weights=_weights(labels, settings.train.class_weights),
+        size=min(settings.train.batch_size, len(labels)),
+        settings=settings.augment,
+        seed=settings.seed,
+        outlines=outlines,
+        mask_size=int(model.output["mask_logits"].shape[1]) if guided else 0,
+        implants=_implants(images, labels, encoding, outlines, settings) if outlines is not None else None,
+    )
+
+
 def _implanting(settings: Settings) -> bool:
     return settings.augment.enabled and (settings.augment.twins > 0 or settings.augment.transplants > 0)
 
 
 def _implants(
-    training: Standardised, encoding: LabelEncoding, outlines: Outlines, settings: Settings
+    images: np.ndarray | Stack,
+    labels: Sequence[str],
+    encoding: LabelEncoding,
+    outlines: Outlines,
+    settings: Settings,
 ) -> Implants | None:
     """Where tumours come from and go to; None where the settings ask for none."""
     if not _implanting(settings):
         return None
     return Implants(
-        images=training.images,
+        images=images,
         outlines=outlines,
-        classes=encoding.encode(training.manifest.labels),
+        classes=encoding.encode(labels),
         healthy=encoding.names.index(NO_TUMOR),
-        planes=np.array(guess_planes(training.images)),
+        planes=np.array(guess_planes(images)),
         twins=settings.augment.twins,
         transplants=settings.augment.transplants,
     )
 
 
-def _outlines(ready: Standardised, settings: Settings, tell: Reporter) -> Outlines:
+def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outlines:
     """The tumour masks of the training slices.
 
     Raises:

@@ -170,7 +170,10 @@ class Loop:
         trained = time.monotonic()
         progress = self.progress
         with self._averaged_weights():
-            settle(self.fitted, (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.steps))))
+            # Training does not use the running statistics: without validation only the last epoch's are looked at.
+            if len(self.validation.images) or self.settings.patience or epoch + 1 == self.settings.epochs:
+                plain = (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.steps)))
+                settle(self.fitted, plain)
             loss, accuracy = self._validate()
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch + 1
