@@ -52,7 +52,7 @@ def _left(run: Path) -> Iterator[tuple[Path, Settings, Standardised]]:
             yield run, settings, standardised(manifest, Recipe.from_settings(settings.preprocess), Reporter())
         return
     settings, ready, _ = crossvalidating.reopened(run, Reporter())
-    for seed in crossvalidating.seeds(settings):
+    for seed in folds.seeds(settings):
         for fold in folds.plan(ready.manifest, replaced(settings, seed=seed)):
             place = folds.place_of(run / f"seed-{seed}", fold.name)
             if run_folders.finished(place) is None:

@@ -89,6 +89,9 @@ def test_an_unknown_or_broken_description_is_refused(
         ({"recipe": {"size": -3}}, "not complete"),
         ({"calibration": {"temperature": 0}}, "temperature is 0"),
         ({"calibration": {"temperature": "hot"}}, "temperature is 'hot'"),
+        ({"calibration": {"temperature": 1.2, "n": "many"}}, "calibration cannot be read"),
+        ({"conformal": {"alpha": 0.05, "quantiles": {"cat": 0.5}, "groups": {"cat": 9}}}, "differ by"),
+        ({"selective": {"threshold": None}}, "selective cannot be read"),
         ({"outputs": ["logits", "embedding", "cam", "verdict"]}, "no output 'verdict'"),
     ],
 )

@@ -91,8 +91,9 @@ def test_tissue_takes_on_the_brightness_around_it() -> None:
     source = made()
     image, tissue = source.images[0], source.images[-1]
     region = implants.grown(source.outlines.of([0])[0] > 127, 3)
-    covered = implants.blended(image, tissue, region, match_spread=True)
+    covered, misfit = implants.blended(image, tissue, region, match_spread=True)
     assert abs(float(covered[region].mean()) - 120) < 6
+    assert misfit < 2
     far = ~implants.grown(region, 8)
     assert (covered[far] == image[far]).all()
 

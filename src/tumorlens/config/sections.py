@@ -205,6 +205,16 @@ class EvaluateSettings(Section, frozen=True):
     flip_average: Annotated[
         bool, Meta(description="average the answer with that of the mirrored slice; twice the time")
     ] = False
+    calibrate: Annotated[
+        bool,
+        Meta(description="fit temperature, conformal sets and the threshold of uncertain answers on held-out slices"),
+    ] = True
+    alpha: Annotated[
+        float, Meta(gt=0, lt=1, description="share of slices whose conformal set may lack the truth, for each class")
+    ] = 0.05
+    target_accuracy: Annotated[
+        float, Meta(gt=0, le=1, description="accuracy that accepted answers are to reach; the others are uncertain")
+    ] = 0.98
 
 
 class TuneSettings(Section, frozen=True):

@@ -13,11 +13,17 @@ from tumorlens.evaluation.bootstrap import interval, quiet_mean, ratios, resampl
 from tumorlens.evaluation.calibration_error import brier_score, expected_calibration_error, negative_log_likelihood
 from tumorlens.evaluation.grouping import independent_units, patient_cases
 from tumorlens.evaluation.table import PredictionTable
+from tumorlens.evaluation.trusting import aurc, conformal_scores
 from tumorlens.labels import LabelEncoding
 
 
 def evaluate_table(
-    table: PredictionTable, *, bootstrap: int = 2000, seed: int = 0, unit: str | None = None
+    table: PredictionTable,
+    *,
+    bootstrap: int = 2000,
+    seed: int = 0,
+    unit: str | None = None,
+    alpha: float | None = None,
 ) -> dict[str, Any]:
     """All metrics of labelled predictions.
 
@@ -29,14 +35,16 @@ def evaluate_table(
     ``brier`` is the multi-class score, a mean of sums of squares (0..2). ``ece`` uses 15 bins of equal mass of the top
     probability. ``nll`` is in nats. ``patient_accuracy`` takes the mean probability over a patient's slices; a patient
     with mixed labels counts once per label. ``coverage`` is the share of accepted answers and ``selective_accuracy``
-    the accuracy among them, None where no verdict is known. ``as_shipped``, ``conformal`` and ``pointing_game`` are
-    left None for the caller to fill.
+    the accuracy among them, None where no verdict is known; ``aurc`` is the area under the risk-coverage curve.
+    ``conformal`` says what the sets cover (:func:`tumorlens.evaluation.trusting.conformal_scores`), None without sets.
+    ``as_shipped`` and ``pointing_game`` are left None for the caller to fill.
 
     Args:
         table: predictions with their true labels; classes of the network that the data lack are fine.
         bootstrap: resamples behind each interval.
         seed: of the resampling.
         unit: what the groups are, if the caller knows better (``patient``, ``duplicate cluster``, ``slice``).
+        alpha: error rate that the sets were made for.
 
     Raises:
         DataError: when there is no row, or a row has no label or one that the network does not know.
@@ -109,7 +117,8 @@ def evaluate_table(
         ),
         "as_shipped": None,
         **_selective(table.accepted, correct),
-        "conformal": None,
+        "aurc": aurc(table.confidence, correct),
+        "conformal": conformal_scores(table, alpha, bootstrap=bootstrap, seed=seed),
         "pointing_game": None,
         "bootstrap": {"resamples": bootstrap, "seed": seed},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class PredictionTable:
         accepted: whether the rejection rule let the answer pass; None when it was not asked.
         folds: the cross-validation fold, as text.
         planes: ``axial``, ``coronal``, ``sagittal`` or ``unsure``, as guessed from the pixels.
+        sets: bool (N, K), which classes are in the conformal set of each slice; None when the model has no sets.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class PredictionTable:
     accepted: tuple[bool | None, ...]
     folds: tuple[str, ...]
     planes: tuple[str, ...] = ()
+    sets: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "planes", tuple(self.planes) or ("",) * len(self.ids))
@@ -68,6 +71,8 @@ class PredictionTable:
             raise DataError(f"found classes {list(self.names)}, expected two or more different ones", hint=_HINT)
         if self.probabilities.shape != (n, k):
             raise DataError(f"found probabilities of shape {self.probabilities.shape}, expected {(n, k)}", hint=_HINT)
+        if self.sets is not None and self.sets.shape != (n, k):
+            raise DataError(f"found sets of shape {self.sets.shape}, expected {(n, k)}", hint=_HINT)
         for name in ("labels", "patients", "groups", "sources", "splits", "accepted", "folds", "planes"):
             if len(getattr(self, name)) != n:
                 raise DataError(f"found {len(getattr(self, name))} {name} for {n} ids", hint=_HINT)
@@ -94,6 +99,7 @@ class PredictionTable:
         accepted: Sequence[bool | None] | None = None,
         folds: Sequence[str] | None = None,
         planes: Sequence[str] | None = None,
+        sets: NDArray[np.bool_] | None = None,
     ) -> PredictionTable:
         """A table with "not known" in the columns that are not given."""
         blank = ("",) * len(ids)
@@ -109,6 +115,7 @@ class PredictionTable:
             accepted=(None,) * len(ids) if accepted is None else tuple(accepted),
             folds=blank if folds is None else tuple(folds),
             planes=blank if planes is None else tuple(planes),
+            sets=sets,
         )
 
     @classmethod
@@ -126,7 +133,9 @@ class PredictionTable:
             for name in (*(f"{column}s" for column in _TEXT), "accepted", "folds", "planes")
         }
         probabilities = np.concatenate([table.probabilities for table in tables])
-        return cls(names=names.pop(), probabilities=probabilities, **columns)
+        known = [table.sets for table in tables if table.sets is not None]
+        sets = np.concatenate(known) if len(known) == len(tables) else None
+        return cls(names=names.pop(), probabilities=probabilities, sets=sets, **columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -167,6 +176,7 @@ class PredictionTable:
             accepted=tuple(self.accepted[i] for i in rows),
             folds=tuple(self.folds[i] for i in rows),
             planes=tuple(self.planes[i] for i in rows),
+            sets=None if self.sets is None else self.sets[list(rows)],
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
@@ -174,23 +184,31 @@ class PredictionTable:
         write_text(path, self.to_csv())
 
     def to_csv(self) -> str:
-        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane``.
+        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane[,set]``.
+
+        ``set`` holds the names of the classes with a ``|`` between them; the column is there when the sets are known.
 
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_TEXT, *(_PREFIX + name for name in self.names), "predicted", "accepted", "fold", "plane"])
+        columns_p = [_PREFIX + name for name in self.names]
+        last = [] if self.sets is None else ["set"]
+        writer.writerow([*_TEXT, *columns_p, "predicted", "accepted", "fold", "plane", *last])
+        sets = [[]] * len(self) if self.sets is None else [[self._set_text(row)] for row in self.sets]
         columns = zip(
             self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
-            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes,
+            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes, sets,
             strict=True,
         )  # fmt: skip
-        for *known, probabilities, predicted, accepted, fold, plane in columns:
+        for *known, probabilities, predicted, accepted, fold, plane, own in columns:
             verdict = "" if accepted is None else str(accepted).lower()
-            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold, plane])
+            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold, plane, *own])
         return text.getvalue()
+
+    def _set_text(self, row: NDArray[np.bool_]) -> str:
+        return "|".join(name.replace("|", r"\|") for name, inside in zip(self.names, row, strict=True) if inside)
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> PredictionTable:
@@ -228,6 +246,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
     text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold", "plane")}
     probabilities = np.empty((len(lines), len(names)), dtype=np.float64)
     accepted: list[bool | None] = []
+    sets = np.zeros(probabilities.shape, bool) if "set" in position else None
     for row, (line, fields) in enumerate(lines):
         if len(fields) != len(header):
             raise DataError(f"{path}, line {line}: found {len(fields)} fields, expected {len(header)}", hint=_HINT)
@@ -239,6 +258,11 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         if verdict not in _BOOLS:
             raise DataError(f"{path}, line {line}, column accepted: found {verdict!r}, not true or false", hint=_HINT)
         accepted.append(_BOOLS[verdict])
+        if sets is not None:
+            inside = {part.replace(r"\|", "|") for part in re.split(r"(?<!\\)\|", fields[position["set"]])} - {""}
+            if strange := sorted(inside - set(names)):
+                raise DataError(f"{path}, line {line}, column set: found {strange[0]!r}, no such class", hint=_HINT)
+            sets[row] = [name in inside for name in names]
 
     wrong = _first_bad_row(probabilities)
     if wrong is not None:
@@ -265,6 +289,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         accepted=tuple(accepted),
         folds=tuple(text["fold"]),
         planes=tuple(text["plane"]),
+        sets=sets,
     )
 
 

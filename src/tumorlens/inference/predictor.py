@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
 from tumorlens.inference.engine import Engine
 from tumorlens.inference.result import Prediction
+from tumorlens.inference.trust import Selective, Trust
 from tumorlens.io.slice import Slice
 from tumorlens.preprocess import standardise, to_input
 from tumorlens.preprocess.stack import Stack
@@ -33,6 +34,8 @@ class Outputs:
         embedding: float32 (N, D).
         activation: float32 (N, h, w, classes), or None when the network has no map.
         mask: float32 (N, h, w), probability of tumour at each place, or None when the network predicts none.
+        sets: bool (N, classes), the conformal sets, or None when the bundle has none.
+        accepted: bool (N,), whether an answer is sure enough, or None when the bundle has no threshold.
     """
 
     logits: np.ndarray
@@ -40,6 +43,8 @@ class Outputs:
     embedding: np.ndarray
     activation: np.ndarray | None
     mask: np.ndarray | None
+    sets: np.ndarray | None = None
+    accepted: np.ndarray | None = None
 
 
 class Predictor:
@@ -58,7 +63,11 @@ class Predictor:
         self.labels = bundle.info.labels
         self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
         self._engine = Engine(bundle.model, threads)
-        self._temperature = _temperature(bundle)
+        info = bundle.info
+        try:
+            self.trust = Trust.read(info.calibration, info.conformal, info.selective, info.labels)
+        except ValueError as error:
+            raise _mismatch(bundle, str(error)) from None
         self._check()
 
     def run(self, images: np.ndarray | Stack, progress: Callable[[int, int], None] | None = None) -> Outputs:
@@ -73,13 +82,21 @@ class Predictor:
             empty = self._run_batch(np.zeros((1, size, size), np.uint8))
             parts = [{name: value[:0] for name, value in empty.items()}]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        judged = self.trust.judge(joined["logits"], self.labels)
         return Outputs(
             logits=joined["logits"],
-            probabilities=self._probabilities(joined["logits"]),
+            probabilities=judged.probabilities,
             embedding=joined["embedding"],
             activation=joined.get("cam"),
             mask=joined["mask"][..., 0] if "mask" in joined else None,
+            sets=judged.sets,
+            accepted=judged.accepted,
         )
+
+    def judged(self, outputs: Outputs) -> Outputs:
+        """The outputs of the same network in another bundle, with the trust of this one."""
+        judged = self.trust.judge(outputs.logits, self.labels)
+        return replace(outputs, probabilities=judged.probabilities, sets=judged.sets, accepted=judged.accepted)
 
     def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
         """Answers for slices, in their order, a batch at a time."""
@@ -108,12 +125,31 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     mask=None if outputs.mask is None else outputs.mask[index],
+                    **self._judged(outputs, index),
                     image=images[index],
                     series=item.series,
                     position=item.position,
                 )
             )
         return answers
+
+    def _judged(self, outputs: Outputs, index: int) -> dict[str, Any]:
+        """Set, verdict and reason of a slice."""
+        own, reasons = None, []
+        if outputs.sets is not None:
+            own = tuple(name for name, inside in zip(self.labels, outputs.sets[index], strict=True) if inside)
+            if not own:
+                reasons.append("unlike every class that the model knows")
+        if outputs.accepted is None:
+            return {"set": own, "verdict": None, "reason": None}
+        top, threshold = float(outputs.probabilities[index].max()), cast(Selective, self.trust.selective).threshold
+        if top < threshold:
+            reasons.insert(0, f"the highest probability, {top:.1%}, is below {threshold:.1%}")
+        return {
+            "set": own,
+            "verdict": "accepted" if outputs.accepted[index] else "uncertain",
+            "reason": "; ".join(reasons) or None,
+        }
 
     def _run_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         count = len(images)
@@ -141,19 +177,6 @@ class Predictor:
         if found["logits"].shape != (1, len(self.labels)):
             reason = f"the network knows {found['logits'].shape[-1]} classes, bundle.json {len(self.labels)}"
             raise _mismatch(self.bundle, reason)
-
-    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        scaled = logits.astype(np.float64) / self._temperature
-        scaled -= scaled.max(axis=1, keepdims=True) if len(scaled) else 0
-        odds = np.exp(scaled)
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-
-def _temperature(bundle: Bundle) -> float:
-    found = (bundle.info.calibration or {}).get("temperature", 1.0)
-    if not isinstance(found, (int, float)) or not math.isfinite(found) or found <= 0:
-        raise _mismatch(bundle, f"its calibration temperature is {found!r}, expected a number above 0")
-    return float(found)
 
 
 def _mismatch(bundle: Bundle, reason: str) -> ModelError:

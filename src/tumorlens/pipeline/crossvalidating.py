@@ -9,7 +9,6 @@ each training (``seed-<s>/folds/<k>``), the out-of-fold answers of each seed (``
 from __future__ import annotations
 
 import os
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,21 +16,16 @@ from typing import Any
 
 import msgspec
 
-from tumorlens import __version__, config
+from tumorlens import config
 from tumorlens.audit.examine import Examination, judged
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted, MissingExtraError
-from tumorlens.evaluation.looking import Look, read_looks
-from tumorlens.evaluation.metrics import evaluate_table
-from tumorlens.evaluation.repeated import repeated_scores
-from tumorlens.evaluation.subgroups import subgroups
-from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_json
 from tumorlens.models import keras_setup, registry
 from tumorlens.models import start as starting
-from tumorlens.pipeline import final, finishing, folds, locking, looking, planning, running, runs, spreading
+from tumorlens.pipeline import crossscoring, final, folds, locking, planning, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, standardised
 from tumorlens.pipeline.dividing import examined
@@ -97,7 +91,7 @@ def crossval(
     chosen = _chosen(made_plan.settings)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)
-    for seed in seeds(chosen):
+    for seed in folds.seeds(chosen):
         _check_honest(folds.plan(ready.manifest, _of_seed(chosen, seed)))
     running.tell_start(tell)
     chosen = running.with_precision(chosen, tell)
@@ -153,11 +147,6 @@ def reopened(folder: Path, tell: Reporter) -> tuple[Settings, Standardised, runs
     ready = standardised(manifest, recipe, tell)
     runs.check_unchanged(folder, start, runs.fingerprint(ready.manifest, ready.digests, recipe.key))
     return settings, ready, start
-
-
-def seeds(settings: Settings) -> range:
-    """The seeds of a cross-validation's trainings."""
-    return range(settings.seed, settings.seed + settings.evaluate.seeds)
 
 
 def train_one(folder: Path, seed: int, fold: str) -> None:
@@ -221,7 +210,7 @@ def _go_on(
     tell: Reporter,
 ) -> CrossValidation:
     names = [fold.name for fold in folds.plan(ready.manifest, settings)]
-    every = [(seed, name) for seed in seeds(settings) for name in names]
+    every = [(seed, name) for seed in folds.seeds(settings) for name in names]
     places = {(seed, name): folds.place_of(folder / f"seed-{seed}", name) for seed, name in every}
 
     def left() -> list[tuple[int, str]]:
@@ -253,14 +242,13 @@ def _go_on(
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
     tell.note("scoring")
-    metrics = _metrics(folder, settings, ready, start, names)
+    found = crossscoring.score(folder, settings, ready, start)
+    metrics = found.metrics
     write_json(folder / "metrics.json", metrics)
     if settings.evaluate.final and runs.finished(folder) is None:
         tell.note("training on all slices")
-        leaked = set((metrics["leaked"] or {}).get("ids", ()))
-        first = _without(folds.pool(folder / f"seed-{settings.seed}", names), leaked)
         try:
-            final.ship(folder, settings, ready, start, first, metrics, tell)
+            final.ship(folder, settings, ready, start, found.table, found.trust, metrics, tell)
         except (Interrupted, KeyboardInterrupt) as stopped:
             message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
             raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
@@ -272,76 +260,3 @@ def _go_on(
     except MissingExtraError as error:
         tell.warn(f"no report: {error.message}; {error.hint}")
     return CrossValidation(folder, metrics, report)
-
-
-def _metrics(
-    folder: Path, settings: Settings, ready: Standardised, start: runs.Start, names: list[str]
-) -> dict[str, Any]:
-    """``metrics.json``: the scores over all slices, each seed's, and each training's."""
-    leaked = {name for fold in folds.plan(ready.manifest, settings) for name in splitting.leaked(fold.manifest)}
-    tables = [folds.pool(folder / f"seed-{seed}", names) for seed in seeds(settings)]
-    clean = [_without(table, leaked) for table in tables]
-    trainings = [_training(folder, seed, name) for seed in seeds(settings) for name in names]
-    by_fold = [statistics.fmean(one["accuracy"] for one in trainings if one["fold"] == name) for name in names]
-
-    def repeated(of: list[PredictionTable]) -> dict[str, Any]:
-        return repeated_scores(of, bootstrap=settings.evaluate.bootstrap, seed=settings.seed)
-
-    return {
-        "schema": 1,
-        "kind": "crossval",
-        "name": start.name,
-        "created": start.created,
-        "labels": list(tables[0].names),
-        "scores": repeated(clean),
-        "as_shipped": {**repeated(tables), "leaky": True} if leaked else None,
-        "leaked": {"removed": len(leaked), "ids": sorted(leaked)} if leaked else None,
-        "seeds": [
-            {"seed": seed, **evaluate_table(table, bootstrap=settings.evaluate.bootstrap, seed=settings.seed)}
-            for seed, table in zip(seeds(settings), clean, strict=True)
-        ],
-        "folds": trainings,
-        "accuracy_sd_between_folds": statistics.stdev(by_fold),
-        "shortcut": finishing.best_shortcut(folder),
-        "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
-        "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
-        "data": {
-            "sources": sorted({row.source for row in ready.manifest}),
-            "counts": {name: _in_fold(ready.manifest, name).count() for name in names},
-            "groups": {name: len(set(_in_fold(ready.manifest, name).groups)) for name in names},
-            "fold_column": settings.data.fold_column,
-            "never_tested": len(_in_fold(ready.manifest, "")),
-            "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
-            "notes": list(start.notes),
-            "fingerprint": start.fingerprint,
-        },
-        "versions": {**start.versions, "tumorlens": __version__},
-    }
-
-
-def _looks(folder: Path, settings: Settings, names: list[str]) -> list[Look]:
-    """Every network's looks at its own test slices without their tumour."""
-    places = [folds.place_of(folder / f"seed-{seed}", name) for seed in seeds(settings) for name in names]
-    paths = [place / "edits.csv" for place in places]
-    # Trainings that an earlier version made have none.
-    return [found for path in paths if path.is_file() for found in read_looks(path)]
-
-
-def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:
-    return table.where([name not in leaked for name in table.ids]) if leaked else table
-
-
-def _in_fold(manifest: Manifest, name: str) -> Manifest:
-    return manifest.where(lambda row: row.fold == name)
-
-
-def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
-    """One training in a line."""
-    metrics = runs.finished(folds.place_of(folder / f"seed-{seed}", fold)) or {}
-    test, training = metrics["test"], metrics["training"]
-    return {
-        "seed": seed,
-        "fold": fold,
-        **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
-        **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
-    }

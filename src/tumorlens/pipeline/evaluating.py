@@ -82,7 +82,9 @@ def evaluate(
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
     table = table_of(ready.manifest, predictor.labels, outputs, ready.images)
-    document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed)
+    sets = predictor.trust.conformal
+    alpha = sets.alpha if sets else None
+    document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)
     _tell(document, ready.manifest, tell)
     left_out = sorted(familiar & set(table.ids))
     looks = looking.look(ready.manifest.where(lambda row: row.id not in familiar), predictor, chosen, tell)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tumorlens import bundle, config
@@ -19,6 +20,7 @@ from tumorlens.config import Settings
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
+from tumorlens.inference.trust import Trust
 from tumorlens.io.atomic import json_bytes
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import finishing, locking, running, runs
@@ -37,6 +39,7 @@ def ship(
     ready: Standardised,
     whole: runs.Start,
     table: PredictionTable,
+    trust: Trust,
     crossval: Mapping[str, Any],
     tell: Reporter,
 ) -> Path:
@@ -47,7 +50,8 @@ def ship(
         settings: of its recipe; the network is trained with its first seed.
         ready: all slices, in folds.
         whole: what the cross-validation decided before it began.
-        table: out-of-fold answers of that seed, without leaked slices.
+        table: out-of-fold answers of that seed, without leaked slices, calibrated.
+        trust: fitted to those answers before.
         crossval: ``metrics.json`` of the cross-validation.
         tell: told how it goes.
 
@@ -65,13 +69,13 @@ def ship(
         with locking.held(place):
             runs.sweep(place)
             start = runs.reopen(place)[2]
-            return _made(place, target, settings, every, ready, start, table, crossval, tell)
+            return _made(place, target, settings, every, ready, start, table, trust, crossval, tell)
     recipe = Recipe.from_settings(settings.preprocess)
     fingerprint = runs.fingerprint(every.manifest, ready.digests, recipe.key)
     start = replace(whole, created=runs.now(), fingerprint=fingerprint, notes=(), kind="training")
     with runs.new_folder(place, start.name):
         runs.begin(place, settings, every.manifest, start)
-        return _made(place, target, settings, every, ready, start, table, crossval, tell)
+        return _made(place, target, settings, every, ready, start, table, trust, crossval, tell)
 
 
 def _made(
@@ -82,6 +86,7 @@ def _made(
     ready: Standardised,
     start: runs.Start,
     table: PredictionTable,
+    trust: Trust,
     crossval: Mapping[str, Any],
     tell: Reporter,
 ) -> Path:
@@ -90,6 +95,7 @@ def _made(
     progress = running.fit(place, settings, every, made, start, log)
     samples = np.asarray(every.images[:: max(1, len(every.manifest) // finishing.PARITY_SLICES)])
     info, onnx = finishing.exported(place, settings, every, made, progress, start, samples, log)
+    info = msgspec.structs.replace(info, **trust.fields("out-of-fold"))
     metrics = _metrics(settings, every, table, crossval, info, sha256(onnx), start)
     index = {row.id: i for i, row in enumerate(ready.manifest)}
     public = public_metrics(metrics, start.provenance)
@@ -119,7 +125,7 @@ def _metrics(
 ) -> dict[str, Any]:
     """What the bundle claims: the out-of-fold scores in the place of a test's."""
     resamples, seed = settings.evaluate.bootstrap, settings.seed
-    tested = evaluate_table(table, bootstrap=resamples, seed=seed)
+    tested = evaluate_table(table, bootstrap=resamples, seed=seed, alpha=settings.evaluate.alpha)
     folds = sorted(set(table.folds))
     return {
         "schema": 1,
@@ -135,6 +141,8 @@ def _metrics(
             "accuracy_sd_between_seeds": crossval["scores"]["accuracy"]["sd"],
         },
         "subgroups": subgroups(table, bootstrap=resamples, seed=seed),
+        "calibration": crossval["calibration"],
+        "selective": crossval["selective"],
         "clever_hans": crossval["clever_hans"],
         "shortcut": crossval["shortcut"],
         "cross_validation": None,

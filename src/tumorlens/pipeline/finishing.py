@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tumorlens import __version__, bundle, config
@@ -18,12 +19,14 @@ from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.looking import write_looks
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.inference import Predictor
+from tumorlens.inference import Outputs, Predictor
+from tumorlens.inference.trust import Trust
+from tumorlens.inference.trust.trust import LEAST_GROUPS, LEAST_SLICES
 from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import looking, pictures, runs
+from tumorlens.pipeline import looking, pictures, runs, trusting
 from tumorlens.pipeline.public import (
     public_metrics,
     public_predictions,
@@ -79,14 +82,21 @@ def finish(
     samples = images[:: max(1, len(images) // PARITY_SLICES)]
     info, onnx = exported(folder, settings, ready, made, progress, start, samples, tell)
     # The scores are made by the very bytes that are deployed.
-    predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
     with tell.progress("evaluating") as update:
-        outputs = predictor.run(images, update)
+        outputs = Predictor(Bundle(info, "", onnx, folder / "bundle")).run(images, update)
+    raw = table_of(manifest, encoding.names, outputs, images)
+    leaks = splitting.leaked(ready.manifest)
+    trust = _trust(raw, outputs, set(splitting.leaked(ready.manifest, "val")), settings, tell)
+    info = msgspec.structs.replace(info, **trust.fields("validation"))
+    predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
+    outputs = predictor.judged(outputs)
     table = table_of(manifest, encoding.names, outputs, images)
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
-    leaks = splitting.leaked(ready.manifest)
+    tested = np.array([row.split == "test" and row.id not in leaks for row in manifest], bool)
+    metrics["calibration"] = trusting.calibration(raw.where(tested), table.where(tested), trust, settings.seed)
+    metrics["selective"] = info.selective
     honest = manifest.where(lambda row: row.split == "test" and row.id not in leaks)
     looks = looking.look(honest, predictor, settings, tell)
     write_looks(folder / "edits.csv", looks)
@@ -95,9 +105,7 @@ def finish(
         "shortcut": best_shortcut(folder),
         "clever_hans": looking.gap(looks, table, settings),
         "subgroups": subgroups(
-            table.where(
-                [split == "test" and name not in leaks for name, split in zip(table.ids, table.splits, strict=True)]
-            ),
+            table.where(tested),
             bootstrap=settings.evaluate.bootstrap,
             seed=settings.seed,
         ),
@@ -127,6 +135,18 @@ def finish(
     )
     import_keras().backend.clear_session()
     return metrics, report
+
+
+def _trust(raw: PredictionTable, outputs: Outputs, copied: set[str], settings: Settings, tell: Reporter) -> Trust:
+    """Fitted to the validation slices that share nothing with training."""
+    held = np.array([split == "val" and name not in copied for name, split in zip(raw.ids, raw.splits, strict=True)])
+    trust = trusting.fitted(raw.where(held), settings.evaluate, outputs.logits[held])
+    if settings.evaluate.calibrate and trust.temperature is None:
+        tell.note(
+            f"not calibrated: {int(held.sum())} validation slices of {len(set(raw.where(held).groups))} groups are too "
+            f"few (at least {LEAST_SLICES} and {LEAST_GROUPS})"
+        )
+    return trust
 
 
 def exported(
@@ -179,7 +199,8 @@ def _metrics(
     settings: Settings, ready: Standardised, table: PredictionTable, info: BundleInfo, network: str, start: runs.Start
 ) -> dict[str, Any]:
     leaks = splitting.leaked(ready.manifest)
-    tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed)
+    alpha = info.conformal["alpha"] if info.conformal else None
+    tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed, alpha)
     unit = tested["unit"]
     copied = splitting.leaked(ready.manifest, "val")
     return {
@@ -187,7 +208,7 @@ def _metrics(
         "name": start.name,
         "created": start.created,
         "labels": list(info.labels),
-        "validation": scores(table.where("val"), set(copied), settings.evaluate, settings.seed),
+        "validation": scores(table.where("val"), set(copied), settings.evaluate, settings.seed, alpha),
         "test": tested,
         "as_shipped": tested["as_shipped"],
         "leaked": {"removed": len(leaks), "pairs": [list(pair) for pair in leaks.items()]} if leaks else None,

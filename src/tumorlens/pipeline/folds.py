@@ -18,7 +18,7 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.pipeline import finishing, locking, running, runs
+from tumorlens.pipeline import finishing, locking, running, runs, trusting
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.pipeline.scoring import scores
 from tumorlens.preprocess.cache import Standardised
@@ -64,10 +64,18 @@ def plan(divided: Manifest, settings: Settings) -> list[Fold]:
     planned = []
     for name in sorted({row.fold for row in divided} - {""}, key=lambda name: (len(name), name)):
         data = msgspec.structs.replace(settings.data, test_fold=name, fold_column="")
-        evaluate = msgspec.structs.replace(settings.evaluate, folds=0, seeds=1, final=False, report=False)
+        # A fold is calibrated by the answers of the others, which are many more than its few validation slices.
+        evaluate = msgspec.structs.replace(
+            settings.evaluate, folds=0, seeds=1, final=False, report=False, calibrate=False
+        )
         own = msgspec.structs.replace(settings, data=data, evaluate=evaluate)
         planned.append(Fold(name, own, splitting.split(divided, data, settings.seed, every_part=True)))
     return planned
+
+
+def seeds(settings: Settings) -> range:
+    """The seeds of a cross-validation's trainings."""
+    return range(settings.seed, settings.seed + settings.evaluate.seeds)
 
 
 def place_of(folder: Path, fold: str) -> Path:
@@ -103,17 +111,17 @@ def cross_validate(
         tell.note(f"fold {number} of {len(planned)}")
         test = train_fold(folder, fold, ready, start, tell)["test"]
         found.append({"fold": fold.name, **{key: test[key] for key in ("n", "accuracy", "patient_accuracy")}})
-    pooled = pool(folder, [fold.name for fold in planned])
+    pooled = trusting.cross_fitted(pool(folder, [fold.name for fold in planned]), settings.evaluate)
+    pooled.write_csv(folder / FOLDS / "predictions.csv")
     spread = statistics.stdev(item["accuracy"] for item in found)
-    return {**scores(pooled, set(), settings.evaluate, settings.seed), "folds": found, "accuracy_sd": spread}
+    tested = scores(pooled, set(), settings.evaluate, settings.seed, settings.evaluate.alpha)
+    return {**tested, "folds": found, "accuracy_sd": spread}
 
 
 def pool(folder: Path, names: Sequence[str]) -> PredictionTable:
-    """The test slices of finished folds in one table, which is also written to ``folds/predictions.csv``."""
+    """The test slices of finished folds in one table; not calibrated, as folds are not."""
     tables = [PredictionTable.read_csv(place_of(folder, name) / "predictions.csv").where("test") for name in names]
-    pooled = PredictionTable.joined(tables)
-    pooled.write_csv(folder / FOLDS / "predictions.csv")
-    return pooled
+    return PredictionTable.joined(tables)
 
 
 def train_fold(folder: Path, fold: Fold, ready: Standardised, whole: runs.Start, tell: Reporter) -> dict[str, Any]:

@@ -37,10 +37,14 @@ def table_of(
         splits=[row.split for row in manifest],
         folds=[row.fold for row in manifest],
         planes=guess_planes(images),
+        accepted=None if outputs.accepted is None else [bool(one) for one in outputs.accepted],
+        sets=outputs.sets,
     )
 
 
-def scores(table: PredictionTable, leaked: set[str], settings: EvaluateSettings, seed: int) -> dict[str, Any]:
+def scores(
+    table: PredictionTable, leaked: set[str], settings: EvaluateSettings, seed: int, alpha: float | None = None
+) -> dict[str, Any]:
     """The metrics of a table: the headline without leaked slices, and as shipped when there are any.
 
     Args:
@@ -48,12 +52,13 @@ def scores(table: PredictionTable, leaked: set[str], settings: EvaluateSettings,
         leaked: ids whose group was trained on.
         settings: bootstrap.
         seed: of the bootstrap.
+        alpha: error rate that the table's sets were made for.
     """
     clean = table.where([name not in leaked for name in table.ids]) if leaked else table
     shipped: dict[str, Any] | None = None
     if leaked:
-        shipped = {**evaluate_table(table, bootstrap=settings.bootstrap, seed=seed), "leaky": True}
+        shipped = {**evaluate_table(table, bootstrap=settings.bootstrap, seed=seed, alpha=alpha), "leaky": True}
     if leaked and not len(clean):
         # Every test slice was trained on: there is no honest score, and none is made up.
         return {"n": 0, "as_shipped": shipped}
-    return {**evaluate_table(clean, bootstrap=settings.bootstrap, seed=seed), "as_shipped": shipped}
+    return {**evaluate_table(clean, bootstrap=settings.bootstrap, seed=seed, alpha=alpha), "as_shipped": shipped}

@@ -6,6 +6,10 @@ place in it, or of another head, and the label becomes "no tumour". Some tumour-
 tumour of another slice of the same plane, with that slice's label. As many slices again get the same treatment without
 a tumour being involved and keep their label (*decoys*), so that the traces of the edit say nothing.
 
+An edit must be believed, and must be seen. So a slice gets tissue and tumours from its like only (same plane, about
+the same level); of a few candidates the one is taken whose surroundings fit best; and where a covered tumour still
+looks as it did, or a transplanted one does not stand out, the slice stays as it is: its label would be a lie.
+
 The reader of a slice sees it before augmentation; parameters are drawn apart from the functions that apply them.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -24,7 +29,9 @@ from tumorlens.preprocess.stack import Stack
 _GROWN, _RING, _FEATHER = 2, 5, 1.2
 _AIR = 12  # grey value below which there is no head
 _COVERED = 0.95  # of a region that must lie in the head
-_TRIES = 6
+_TRIES, _CANDIDATES = 8, 3
+_ALIKE, _THUMBNAIL = 40, 16
+_SEEN = 12.0  # grey values by which the tumour's place must have changed, on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +89,9 @@ class Implants:
         image, mask = self._one(index)
         region = grown(mask > 127, _GROWN)
         covered = self._cover(rng, index, image, mask, region)
-        return None if covered is None else (covered, np.zeros_like(mask), self.healthy)
+        if covered is None or not _differ(image, covered, mask > 127):
+            return None
+        return covered, np.zeros_like(mask), self.healthy
 
     def _decoy(self, rng: np.random.Generator, index: int, with_tumour: np.ndarray) -> np.ndarray | None:
         """The slice with a tumour-free region covered, in the shape of some tumour."""
@@ -98,9 +107,9 @@ class Implants:
     def _cover(
         self, rng: np.random.Generator, index: int, image: np.ndarray, mask: np.ndarray, region: np.ndarray
     ) -> np.ndarray | None:
-        """The region covered by healthy tissue from elsewhere; None where none fits."""
+        """The region covered by the healthy tissue that fits best, of a few places; None where none fits."""
         here = grown(mask > 127, _GROWN) | region
-        same = np.flatnonzero((self.planes == self.planes[index]) & self.outlines.known)
+        found = []
         for _ in range(_TRIES):
             kind = rng.integers(3)
             if kind == 0:  # the other side of the head
@@ -109,32 +118,61 @@ class Implants:
                 step = _step(rng, len(image))
                 tissue, tumour = moved(image, *step), moved(here, *step)
             else:  # another head
-                tissue, other = self._one(int(rng.choice(same)))
+                tissue, other = self._one(int(rng.choice(self._alike(index, self.outlines.known))))
                 tumour = grown(other > 127, _GROWN)
             if not (tumour & region).any() and in_head(tissue, region):
-                return blended(image, tissue, region, match_spread=True)
-        return None
+                found.append(blended(image, tissue, region, match_spread=True))
+                if len(found) == _CANDIDATES:
+                    break
+        return min(found, key=lambda one: one[1])[0] if found else None
 
     def _transplant(
         self, rng: np.random.Generator, index: int, with_tumour: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, int] | None:
         """The slice with the tumour of another one."""
         image, _ = self._one(index)
-        donors = with_tumour[self.planes[with_tumour] == self.planes[index]]
-        for donor in rng.permutation(donors)[:_TRIES]:
+        has = np.zeros(len(self.classes), bool)
+        has[with_tumour] = True
+        found = []
+        for donor in rng.permutation(self._alike(index, has))[:_TRIES]:
             tissue, mask = self._one(donor)
             mirrored = bool(rng.integers(2))
             tissue, mask = (tissue[:, ::-1], mask[:, ::-1]) if mirrored else (tissue, mask)
             region = grown(mask > 127, _GROWN)
             if region.any() and in_head(image, region):
-                return blended(image, tissue, region, match_spread=False), mask, int(self.classes[donor])
-        return None
+                made, misfit = blended(image, tissue, region, match_spread=False)
+                if _differ(image, made, mask > 127):
+                    found.append((misfit, made, mask, int(self.classes[donor])))
+                    if len(found) == _CANDIDATES:
+                        break
+        return min(found, key=lambda one: one[0])[1:] if found else None
+
+    def _alike(self, index: int, among: np.ndarray) -> np.ndarray:
+        """The slices of the same plane that look most like one, of some (bool (N,)); itself not."""
+        others = np.flatnonzero((self.planes == self.planes[index]) & among)
+        others = others[others != index]
+        if len(others) <= _ALIKE:
+            return others if len(others) else np.array([index])
+        likeness = self._thumbnails[others] @ self._thumbnails[index]
+        return np.asarray(others[np.argpartition(-likeness, _ALIKE)[:_ALIKE]])
+
+    @cached_property
+    def _thumbnails(self) -> np.ndarray:
+        """float32 (N, 256): small pictures of mean 0 and length 1."""
+        small = np.stack(
+            [cv2.resize(np.asarray(one), (_THUMBNAIL,) * 2, interpolation=cv2.INTER_AREA) for one in self.images]
+        )
+        flat = small.reshape(len(small), -1).astype(np.float32)
+        flat -= flat.mean(axis=1, keepdims=True)
+        return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
 
     def _one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(self.images[int(index)]), self.outlines.of([int(index)])[0]
 
 
-def blended(image: np.ndarray, tissue: np.ndarray, region: np.ndarray, *, match_spread: bool) -> np.ndarray:
+def blended(
+    image: np.ndarray, tissue: np.ndarray, region: np.ndarray, *, match_spread: bool
+) -> tuple[np.ndarray, float]:
     """The region of ``image`` replaced by that of ``tissue``, as bright as the surroundings, with a soft edge.
 
     Args:
@@ -144,19 +182,24 @@ def blended(image: np.ndarray, tissue: np.ndarray, region: np.ndarray, *, match_
         match_spread: whether the tissue's contrast is brought to that around the region, too; a tumour keeps its own.
 
     Returns:
-        uint8 (S, S).
+        uint8 (S, S), and how badly the surroundings fit: their mean absolute difference in SD of the image's own.
     """
     ring = grown(region, _RING) & ~region
     here, there = image[ring & (image > _AIR)], tissue[ring & (tissue > _AIR)]
     if here.size < 8 or there.size < 8:
-        return image.copy()
+        return image.copy(), float("inf")
     # Medians, since skull and vessels in the ring say little about the tissue.
     level, from_level = float(np.median(here)), float(np.median(there))
     spread = float(here.std() / max(there.std(), 1.0)) if match_spread else level / max(from_level, 1.0)
     fitted = (tissue.astype(np.float32) - from_level) * np.clip(spread, 0.5, 2.0) + level
+    misfit = float(np.abs(fitted[ring] - image[ring]).mean() / (here.std() + 4.0))
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), _FEATHER)
     mixed = share * fitted + (1 - share) * image
-    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8), misfit
+
+
+def _differ(before: np.ndarray, after: np.ndarray, region: np.ndarray) -> bool:
+    return float(cv2.absdiff(before, after)[region].mean()) >= _SEEN
 
 
 def grown(mask: np.ndarray, pixels: int) -> np.ndarray:

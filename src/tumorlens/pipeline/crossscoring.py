@@ -1,0 +1,136 @@
+"""What the trainings of a cross-validation say together: ``metrics.json`` and the out-of-fold answers."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tumorlens import __version__
+from tumorlens.config import Settings
+from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation.looking import Look, read_looks
+from tumorlens.evaluation.metrics import evaluate_table
+from tumorlens.evaluation.repeated import repeated_scores
+from tumorlens.evaluation.subgroups import subgroups
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.inference.trust import Trust
+from tumorlens.pipeline import finishing, folds, looking, runs, trusting
+from tumorlens.preprocess.cache import Standardised
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scored cross-validation.
+
+    Attributes:
+        metrics: ``metrics.json``: the scores over all slices, each seed's, and each training's.
+        table: the first seed's out-of-fold answers without leaked slices, each with the trust that the other folds'
+            answers gave.
+        trust: fitted to all of these answers, for a network that is trained on all slices.
+    """
+
+    metrics: dict[str, Any]
+    table: PredictionTable
+    trust: Trust
+
+
+def score(folder: Path, settings: Settings, ready: Standardised, start: runs.Start) -> Scored:
+    """Score a cross-validation whose trainings have ended; writes each seed's ``folds/predictions.csv``."""
+    names = _names(ready, settings)
+    leaked = {name for fold in folds.plan(ready.manifest, settings) for name in splitting.leaked(fold.manifest)}
+    raw = [folds.pool(folder / f"seed-{seed}", names) for seed in folds.seeds(settings)]
+    tables = [trusting.cross_fitted(table, settings.evaluate, leaked) for table in raw]
+    for seed, table in zip(folds.seeds(settings), tables, strict=True):
+        table.write_csv(folder / f"seed-{seed}" / folds.FOLDS / "predictions.csv")
+    before, after = _without(raw[0], leaked), _without(tables[0], leaked)
+    trust = trusting.fitted(before, settings.evaluate)
+    metrics = {
+        **_metrics(folder, settings, ready, start, tables, leaked),
+        "calibration": trusting.calibration(before, after, trust, settings.seed),
+        "selective": trust.fields("out-of-fold")["selective"],
+    }
+    return Scored(metrics, after, trust)
+
+
+def _names(ready: Standardised, settings: Settings) -> list[str]:
+    return [fold.name for fold in folds.plan(ready.manifest, settings)]
+
+
+def _metrics(
+    folder: Path,
+    settings: Settings,
+    ready: Standardised,
+    start: runs.Start,
+    tables: list[PredictionTable],
+    leaked: set[str],
+) -> dict[str, Any]:
+    names = _names(ready, settings)
+    clean = [_without(table, leaked) for table in tables]
+    trainings = [_training(folder, seed, name) for seed in folds.seeds(settings) for name in names]
+    by_fold = [statistics.fmean(one["accuracy"] for one in trainings if one["fold"] == name) for name in names]
+
+    def evaluated(of: PredictionTable) -> dict[str, Any]:
+        chosen = settings.evaluate
+        return evaluate_table(of, bootstrap=chosen.bootstrap, seed=settings.seed, alpha=chosen.alpha)
+
+    def repeated(of: list[PredictionTable]) -> dict[str, Any]:
+        return repeated_scores(of, bootstrap=settings.evaluate.bootstrap, seed=settings.seed)
+
+    return {
+        "schema": 1,
+        "kind": "crossval",
+        "name": start.name,
+        "created": start.created,
+        "labels": list(tables[0].names),
+        "scores": repeated(clean),
+        "as_shipped": {**repeated(tables), "leaky": True} if leaked else None,
+        "leaked": {"removed": len(leaked), "ids": sorted(leaked)} if leaked else None,
+        "seeds": [{"seed": seed, **evaluated(table)} for seed, table in zip(folds.seeds(settings), clean, strict=True)],
+        "folds": trainings,
+        "accuracy_sd_between_folds": statistics.stdev(by_fold),
+        "shortcut": finishing.best_shortcut(folder),
+        "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
+        "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
+        "data": {
+            "sources": sorted({row.source for row in ready.manifest}),
+            "counts": {name: _in_fold(ready.manifest, name).count() for name in names},
+            "groups": {name: len(set(_in_fold(ready.manifest, name).groups)) for name in names},
+            "fold_column": settings.data.fold_column,
+            "never_tested": len(_in_fold(ready.manifest, "")),
+            "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
+            "notes": list(start.notes),
+            "fingerprint": start.fingerprint,
+        },
+        "versions": {**start.versions, "tumorlens": __version__},
+    }
+
+
+def _looks(folder: Path, settings: Settings, names: list[str]) -> list[Look]:
+    """Every network's looks at its own test slices without their tumour."""
+    places = [folds.place_of(folder / f"seed-{seed}", name) for seed in folds.seeds(settings) for name in names]
+    paths = [place / "edits.csv" for place in places]
+    # Trainings that an earlier version made have none.
+    return [found for path in paths if path.is_file() for found in read_looks(path)]
+
+
+def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:
+    return table.where([name not in leaked for name in table.ids]) if leaked else table
+
+
+def _in_fold(manifest: Manifest, name: str) -> Manifest:
+    return manifest.where(lambda row: row.fold == name)
+
+
+def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
+    """One training in a line."""
+    metrics = runs.finished(folds.place_of(folder / f"seed-{seed}", fold)) or {}
+    test, training = metrics["test"], metrics["training"]
+    return {
+        "seed": seed,
+        "fold": fold,
+        **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
+        **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
+    }

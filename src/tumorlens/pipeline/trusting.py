@@ -1,0 +1,91 @@
+"""Fitting trust to held-out slices, and answering with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorlens.config import EvaluateSettings
+from tumorlens.evaluation.grouping import independent_units
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.evaluation.trusting import calibration_scores
+from tumorlens.inference.trust import Trust
+from tumorlens.labels import LabelEncoding
+
+# What a float64 cannot tell from 0 is that unlikely, not impossible.
+_SMALLEST = 1e-300
+
+
+def fitted(table: PredictionTable, settings: EvaluateSettings, logits: NDArray[np.floating] | None = None) -> Trust:
+    """Trust fitted to labelled slices that were not trained on; without any part where they are too few.
+
+    Args:
+        table: uncalibrated answers.
+        settings: whether to, and how.
+        logits: (N, K) of the same slices; logarithms of the probabilities, which differ from them by a constant per
+            slice, when None.
+    """
+    if not settings.calibrate or not len(table):
+        return Trust()
+    codes = LabelEncoding(table.names).encode(table.labels)
+    return Trust.fit(
+        logits_of(table) if logits is None else logits,
+        codes,
+        independent_units(table)[0],
+        table.names,
+        alpha=settings.alpha,
+        target=settings.target_accuracy,
+    )
+
+
+def logits_of(table: PredictionTable) -> NDArray[np.float64]:
+    """Logits float64 (N, K) but for a constant per slice, from uncalibrated probabilities."""
+    return np.asarray(np.log(np.maximum(table.probabilities, _SMALLEST)))
+
+
+def judged(table: PredictionTable, trust: Trust, logits: NDArray[np.floating] | None = None) -> PredictionTable:
+    """Uncalibrated answers as they are with trust: probabilities, sets, and which are accepted."""
+    made = trust.judge(logits_of(table) if logits is None else logits, table.names)
+    accepted = table.accepted if made.accepted is None else tuple(bool(one) for one in made.accepted)
+    return replace(table, probabilities=made.probabilities, sets=made.sets, accepted=accepted)
+
+
+def cross_fitted(table: PredictionTable, settings: EvaluateSettings, leaked: Collection[str] = ()) -> PredictionTable:
+    """Out-of-fold answers with the trust that the other folds' answers give: no slice has a part in its own.
+
+    Args:
+        table: uncalibrated out-of-fold answers, with their folds.
+        settings: whether to, and how.
+        leaked: ids of slices that share a group with another fold; nothing is fitted to them.
+    """
+    folds = np.array(table.folds)
+    fine = np.array([name not in leaked for name in table.ids], bool)
+    parts = []
+    for fold in dict.fromkeys(table.folds):
+        trust = fitted(table.where((folds != fold) & fine), settings)
+        parts.append((np.flatnonzero(folds == fold), judged(table.where(folds == fold), trust)))
+    order = np.concatenate([rows for rows, _ in parts])
+    return PredictionTable.joined([part for _, part in parts]).take(np.argsort(order).tolist())
+
+
+def calibration(before: PredictionTable, after: PredictionTable, trust: Trust, seed: int) -> dict[str, Any] | None:
+    """What calibration changed on slices that it was not fitted to; None where there is none to show.
+
+    Args:
+        before: uncalibrated answers.
+        after: the same, calibrated.
+        trust: of the model, whose temperature is told.
+        seed: of the simulated floor.
+    """
+    if trust.temperature is None or not len(after):
+        return None
+    return {
+        "temperature": trust.temperature.value,
+        "n": trust.temperature.n,
+        "groups": trust.temperature.groups,
+        **calibration_scores(before, after, seed=seed),
+    }
