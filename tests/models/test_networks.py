@@ -42,6 +42,15 @@ def test_guided_answers_with_an_exact_map_and_a_mask(size: int) -> None:
     assert out["embedding"].shape == (3, 128)
 
 
+def test_the_peak_of_the_map_is_a_feature_and_the_map_stays_exact() -> None:
+    model = registry.build(ModelSettings(name="guided", width=8, peak=True), 64, 3)
+    out = answers(model, 64)
+    assert out["cam"].mean(axis=(1, 2)) == pytest.approx(out["logits"], abs=1e-4)
+    assert out["embedding"].shape == (3, 129)
+    highest = out["mask_logits"].reshape(3, -1).max(axis=1) / 4
+    assert (np.abs(out["embedding"][:, -1] - highest) < 0.3).all()
+
+
 def test_the_mask_loss_rewards_the_tumour_s_place() -> None:
     true = np.zeros((1, 8, 8, 1), np.float32)
     true[:, 2:4, 2:4] = 1

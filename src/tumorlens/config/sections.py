@@ -91,6 +91,10 @@ class ModelSettings(Section, frozen=True):
     shortcuts: Annotated[
         bool, Meta(description="compact and guided: residual shortcuts; without them depth hurts (see the handbook)")
     ] = True
+    peak: Annotated[
+        bool,
+        Meta(description="guided: how sure the mask is of its likeliest place counts as a feature; for tumour or none"),
+    ] = False
     dense: Annotated[int, Meta(ge=8, le=4096, description="units of plain's hidden dense layer")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of the embedding dropped while training")] = 0.3
     weights: Annotated[str, Meta(description="backbones only: imagenet, none, or a .weights.h5 / .h5 file")] = (

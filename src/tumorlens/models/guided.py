@@ -39,9 +39,25 @@ def build(settings: ModelSettings, size: int, classes: int) -> Any:
     share = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="attended_share")(weights)
     # The mean of `attended` over the positions is the mean of the features weighted by the map.
     attended = layers.Multiply(dtype="float32", name="attended")([features, weights / (share + _LEAST_SHARE)])
-    both = layers.Concatenate(dtype="float32", name="both")([features, attended])
+    parts = [features, attended, *([_peak(mask_logits, edge)] if settings.peak else [])]
+    both = layers.Concatenate(dtype="float32", name="both")(parts)
     outputs = pooled_head(both, classes, settings.dropout)
     return assemble(image, {**outputs, "mask": mask, "mask_logits": mask_logits}, "guided")
+
+
+def _peak(mask_logits: Any, edge: str) -> Any:
+    """(N, h, w, 1), whose mean over the positions is a soft maximum of the map's logits; so the map stays exact.
+
+    Averages hardly move for a small tumour; its highest point does, and says that there is one at all.
+    """
+    layers = import_keras().layers
+    peaks = layers.MaxPooling2D(4, padding=edge, dtype="float32", name="peaks")(mask_logits)
+    height, width = peaks.shape[1], peaks.shape[2]
+    flat = layers.Reshape((height * width,), dtype="float32", name="peaks_flat")(peaks)
+    share = layers.Softmax(dtype="float32", name="peaks_share")(flat)
+    # Logits run to ten and more; the other features are near one.
+    sure = layers.Multiply(dtype="float32", name="peaks_sure")([share, flat]) * (height * width / 4.0)
+    return layers.Reshape((height, width, 1), dtype="float32", name="peak")(sure)
 
 
 def mask_loss(true: Any, logits: Any) -> Any:

@@ -190,7 +190,11 @@ def _mostly_elsewhere(free: Sequence[Row], with_tumour: Collection[str]) -> bool
 def _model(facts: Facts, _: Settings) -> list[Choice]:
     if facts.tumours and facts.masks >= 50 and facts.masks >= _MASKED * facts.tumours:
         share = f"{facts.masks} of {facts.tumours} tumour slices have a mask"
-        return [Choice("model.name", "guided", f"{share}, which can teach the network where to look")]
+        found = [Choice("model.name", "guided", f"{share}, which can teach the network where to look")]
+        if NO_TUMOR in facts.classes:
+            why = "whether there is a tumour at all hangs on the likeliest place, not on an average over the slice"
+            found.append(Choice("model.peak", True, why))
+        return found
     if facts.masks:
         why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask, too few to learn from"
     else:
