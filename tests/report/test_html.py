@@ -112,7 +112,7 @@ def test_charts_and_pictures_are_inside(page: Page) -> None:
     specs = {a["data-chart"]: json.loads(text) for a, text in page.scripts if a.get("type") == "application/json"}
     assert set(specs) == {
         f"chart-{name}"
-        for name in ("accuracy", "loss", "confusion", "balance", "roc", "pr", "confidence", "reliability")
+        for name in ("accuracy", "loss", "confusion", "balance", "roc", "pr", "confidence", "reliability", "risk")
     }
     targets = {a["id"] for tag, a in page.tags if tag == "div" and a.get("class") == "plot"}
     assert targets == set(specs)

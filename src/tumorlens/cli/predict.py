@@ -98,36 +98,38 @@ def _jsonl(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> N
 def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["id", "path", "frame", "series", "predicted", *(f"p_{name}" for name in labels), "verdict", "error"]
+        ["id", "path", "frame", "series", "predicted", *(f"p_{name}" for name in labels), "set", "verdict", "error"]
     )
     for answer in answers:
         if isinstance(answer, Failure):
-            writer.writerow(["", answer.path, "", "", "", *("" for _ in labels), "", answer.error.code])
+            writer.writerow(["", answer.path, "", "", "", *("" for _ in labels), "", "", answer.error.code])
             continue
         entry = answer.as_dict()
         chances = [repr(answer.probabilities[name]) for name in labels]
         series = "" if isinstance(answer, Prediction) else "true"
         frame = "" if entry["frame"] is None else entry["frame"]
+        own = "|".join(entry["set"] or ())
         writer.writerow(
-            [entry["id"], entry["path"], frame, series, answer.predicted, *chances, entry["verdict"] or "", ""]
+            [entry["id"], entry["path"], frame, series, answer.predicted, *chances, own, entry["verdict"] or "", ""]
         )
 
 
 def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> None:
     width = max(9, *(len(name) for name in labels))
-    out.write(
-        "  ".join([f"{'predicted':{width}}", *(f"{name:>{max(6, len(name))}}" for name in labels), "slice"]) + "\n"
-    )
+    heads = [f"{name:>{max(6, len(name))}}" for name in labels]
+    out.write("  ".join([f"{'predicted':{width}}", *heads, f"{'verdict':{_VERDICT}}", "slice"]) + "\n")
     for answer in answers:
         if isinstance(answer, Failure):
-            out.write(
-                f"{'–':{width}}  " + "  ".join(f"{'–':>{max(6, len(name))}}" for name in labels) + f"  {answer.path}\n"
-            )
+            none = [f"{'–':>{max(6, len(name))}}" for name in labels]
+            out.write("  ".join([f"{'–':{width}}", *none, f"{'–':{_VERDICT}}", answer.path]) + "\n")
             continue
         chances = [f"{answer.probabilities[name]:>{max(6, len(name))}.1%}" for name in labels]
         where = answer.id if isinstance(answer, Prediction) else f"{answer.path} (all {len(answer.slices)} slices)"
-        out.write("  ".join([f"{answer.predicted:{width}}", *chances, where]) + "\n")
+        verdict = answer.as_dict()["verdict"] or "–"
+        out.write("  ".join([f"{answer.predicted or '–':{width}}", *chances, f"{verdict:{_VERDICT}}", where]) + "\n")
 
+
+_VERDICT = len("not_brain_mri")
 
 _WRITERS: dict[str, Callable[[Iterable[Answer], tuple[str, ...], TextIO], None]] = {
     "table": _table,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tumorlens.labels import meaning, title
-from tumorlens.report import looking, subgroups
+from tumorlens.report import looking, subgroups, trust
 from tumorlens.report.words import (
     NONE,
     NOT_STATED,
@@ -52,6 +52,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
         _recipe(metrics, settings_toml),
         "## Scores",
         _scores(metrics),
+        *(["## How far an answer can be trusted", trusted] if (trusted := _trusted(metrics)) else []),
         *(["## Sources and planes", parts] if (parts := _subgroups(metrics)) else []),
         *(["## Is it looking at the tumour?", looked] if (looked := _looking(metrics)) else []),
         "## Limits",
@@ -201,6 +202,20 @@ def _subgroups(metrics: Mapping[str, Any]) -> str:
         return ""
     header = ["Part of the test slices", "Slices", "Accuracy", "95 % interval", "Classes in it"]
     return _table(header, [[markdown(cell) for cell in row] for row in rows])
+
+
+def _trusted(metrics: Mapping[str, Any]) -> str:
+    found = trust.view(metrics)
+    if not found["lines"]:
+        return ""
+    parts = [
+        found["sentence"],
+        _table(["What is claimed", "Found", "To compare"], [list(line) for line in found["lines"]]),
+    ]
+    if found["classes"]:
+        rows = [[markdown(cell) for cell in row] for row in found["classes"]]
+        parts.append(_table(["Class", "Slices", "Sets that hold it", "95 % interval"], rows))
+    return "\n\n".join([*parts, found["source"]])
 
 
 def _looking(metrics: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import colours, title
-from tumorlens.report import findings, html, looking, page, subgroups, words
+from tumorlens.report import findings, html, looking, page, subgroups, trust, words
 from tumorlens.report.charts import confusion_chart
 from tumorlens.report.figures import confusion_figure
 from tumorlens.report.fold_charts import folds_chart, folds_figure
@@ -85,6 +85,7 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
             "This network, cross-validation",
         ),
         "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
+        "trust": trust.view(metrics),
         "looking": {"lines": looking.lines(metrics), "sentence": looking.sentence(metrics)},
         "plan": plan_rows(path),
         "settings": config.read_text(encoding="utf-8").strip() if config.is_file() else "",

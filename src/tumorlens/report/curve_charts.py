@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tumorlens.evaluation.calibration_error import BINS, reliability
-from tumorlens.evaluation.curves import class_curves
+from tumorlens.evaluation.curves import class_curves, thin
 from tumorlens.evaluation.table import PredictionTable
+from tumorlens.evaluation.trusting import risk_coverage
 from tumorlens.labels import colours
 from tumorlens.report.charts import Spec, finish, short_titles
 from tumorlens.report.extra import load
@@ -183,3 +184,41 @@ def reliability_chart(table: PredictionTable) -> Spec:
         )
     )
     return finish(alt.layer(diagonal, line), _HEIGHT, "accuracy against probability: calibration")
+
+
+def risk_chart(table: PredictionTable, threshold: float | None) -> Spec:
+    """Error rate among the surest answers against their share; a dashed line where answers become uncertain."""
+    alt = load("altair")
+    correct = np.array([a == b for a, b in zip(table.labels, table.predicted, strict=True)], dtype=bool)
+    coverage, risk = thin(*risk_coverage(table.confidence, correct))
+    top = float(max(risk.max(), 0.01))
+    line = (
+        alt.Chart(
+            alt.Data(values=[{"coverage": float(c), "risk": float(r)} for c, r in zip(coverage, risk, strict=True)])
+        )
+        .mark_line(color=VALIDATION)
+        .encode(
+            x=alt.X(
+                "coverage:Q",
+                title="Share of the answers that is accepted",
+                scale=alt.Scale(domain=[0, 1], nice=False),
+                axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5),
+            ),
+            y=alt.Y(
+                "risk:Q",
+                title="Wrong among them",
+                scale=alt.Scale(domain=[0, top]),
+                axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5),
+            ),
+            tooltip=[
+                alt.Tooltip("coverage:Q", title="Accepted", format=".1%"),
+                alt.Tooltip("risk:Q", title="Wrong", format=".2%"),
+            ],
+        )
+    )
+    layers = [line]
+    if threshold is not None:
+        accepted = float((table.confidence >= threshold).mean())
+        rule = alt.Chart(alt.Data(values=[{"x": accepted}]))
+        layers.append(rule.mark_rule(color=GUIDE, strokeDash=[4, 4]).encode(x="x:Q"))
+    return finish(alt.layer(*layers), _HEIGHT, "error rate against the share of answers accepted")

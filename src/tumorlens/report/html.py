@@ -11,7 +11,14 @@ from tumorlens.evaluation.curves import class_curves
 from tumorlens.io.atomic import write_text
 from tumorlens.report import page, tiles
 from tumorlens.report.charts import Spec, balance_chart, confusion_chart, history_chart
-from tumorlens.report.curve_charts import calibration_bins, confidence_chart, pr_chart, reliability_chart, roc_chart
+from tumorlens.report.curve_charts import (
+    calibration_bins,
+    confidence_chart,
+    pr_chart,
+    reliability_chart,
+    risk_chart,
+    roc_chart,
+)
 from tumorlens.report.extra import load
 from tumorlens.report.figures import confusion_figure, history_figure, pr_figure, roc_figure
 from tumorlens.report.run_folder import RunFolder, read_run
@@ -78,6 +85,7 @@ def chart_specs(run: RunFolder) -> dict[str, Spec]:
         specs["roc"] = roc_chart(run.tested)
         specs["pr"] = pr_chart(run.tested)
         specs["confidence"] = confidence_chart(run.tested)
+        specs["risk"] = risk_chart(run.tested, (run.metrics.get("selective") or {}).get("threshold"))
         if calibration_bins(len(run.tested)):
             specs["reliability"] = reliability_chart(run.tested)
     return specs

@@ -11,7 +11,7 @@ from typing import Any
 
 from tumorlens import __version__
 from tumorlens.labels import colours, title
-from tumorlens.report import findings, looking, subgroups, words
+from tumorlens.report import findings, looking, subgroups, trust, words
 from tumorlens.report.curve_charts import CALIBRATION_LEAST, calibration_bins
 from tumorlens.report.run_folder import RunFolder
 
@@ -48,6 +48,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "folds": _folds(metrics),
         "shortcuts": findings.shortcuts(metrics, run.audit),
         "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
+        "trust": trust.view(metrics),
         "looking": {"lines": looking.lines(metrics), "sentence": looking.sentence(metrics)},
         "mistakes_n": _mistakes(test),
         "curve_note": _curve_note(run),

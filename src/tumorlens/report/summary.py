@@ -82,6 +82,7 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
     facts += [
         ("Balanced accuracy", percent(test["balanced_accuracy"]), bounds(test.get("balanced_accuracy_ci95"))),
         ("AUROC, mean", score(test.get("auroc_macro")), ""),
+        *_trust_facts(test),
         *after,
     ]
     lines = columns(facts, "<><")
@@ -91,6 +92,18 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
         table.append((title(label), count(part["n"]), percent(part["sensitivity"]), interval))
     text = "\n".join([*lines, "", *columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
     return plain(text)
+
+
+def _trust_facts(test: Mapping[str, Any]) -> list[Fact]:
+    """How many answers are sure enough, and what the sets hold; nothing where the model says neither."""
+    facts = []
+    if test.get("coverage") is not None:
+        note = f"of the answers; {percent(test['selective_accuracy'])} of them are right"
+        facts.append(("Sure enough", percent(test["coverage"]), note))
+    if sets := test.get("conformal"):
+        note = f"{bounds(sets['coverage_ci95'])}, {sets['mean_set_size']:.2f} classes on average"
+        facts.append(("Sets with the truth", percent(sets["coverage"]), note))
+    return facts
 
 
 def plain(text: str) -> str:

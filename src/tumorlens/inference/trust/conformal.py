@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorlens.inference.trust.temperature import group_weights
-
-# Rounding of the weights' sums must not move a quantile.
+# Rounding of a share must not move a quantile.
 _ROUNDING = 1e-9
 
 
@@ -50,8 +48,9 @@ def fit_conformal(
     Split conformal prediction with the score of Sadinle, Lei and Wasserman (J Am Stat Assoc 2019;114:223-234), one
     minus the probability of the true class, for each class on its own (Mondrian; Vovk, "Conditional validity of
     inductive conformal predictors", Mach Learn 2013;92:349-376). Slices of a patient are not exchangeable with those of
-    others, patients are: each counts once, and one more, whose score is beyond all, stands for the patient to come
-    (Lee, Barber and Willett, "Distribution-free inference with hierarchical data", J R Stat Soc B 2025).
+    others, patients are: beside the G groups of a class stands one more, whose slices score beyond all, for the patient
+    to come (Lee, Barber and Willett, "Distribution-free inference with hierarchical data", J R Stat Soc B 2025). Every
+    slice weighs the same, so that the rate is one of slices; with groups of equal size that is their method.
 
     Args:
         probabilities: float64 (N, K), calibrated, of slices that were not trained on.
@@ -65,8 +64,7 @@ def fit_conformal(
         own = codes == code
         known = len(np.unique(groups[own]))
         scores = np.sort(1.0 - probabilities[own, code])
-        order = np.argsort(1.0 - probabilities[own, code], kind="stable")
-        mass = group_weights(groups[own])[order].cumsum() * known / (known + 1) if known else np.zeros(0)
+        mass = np.arange(1, len(scores) + 1) / max(len(scores), 1) * known / (known + 1)
         enough = np.flatnonzero(mass >= 1.0 - alpha - _ROUNDING)
         quantiles[name] = float(scores[enough[0]]) if len(enough) else 1.0
         counts[name] = known

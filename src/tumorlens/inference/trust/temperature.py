@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # A temperature outside says that the logits are broken, not that they want scaling.
 _LOWEST, _HIGHEST = 0.05, 20.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_GAIN = 1e-9  # nats; less is rounding
 _CLOSE = 1e-6  # of the logarithm of the temperature
 
 
@@ -22,7 +23,7 @@ class Temperature:
         value: what logits are divided by; 1 leaves them alone.
         n: slices it was fitted on.
         groups: patients or clusters among them.
-        nll_before: mean negative log likelihood on them in nats, each group counting once, at temperature 1.
+        nll_before: mean negative log likelihood on them in nats, at temperature 1.
         nll_after: the same at ``value``; never more than ``nll_before``.
     """
 
@@ -36,24 +37,23 @@ class Temperature:
 def fit_temperature(logits: NDArray[np.floating], codes: NDArray[np.int64], groups: NDArray[np.int64]) -> Temperature:
     """The temperature with the least negative log likelihood on slices that were not trained on.
 
-    Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks. ICML 2017. A patient with forty
-    slices says as much as one with four: every group weighs the same. The likelihood has one minimum in the logarithm
-    of the temperature, which a golden-section search finds. Where no temperature does better than 1, it stays 1.
+    Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks. ICML 2017. The likelihood has one
+    minimum in the logarithm of the temperature, which a golden-section search finds. Where no temperature does better
+    than 1, it stays 1.
 
     Args:
         logits: (N, K), from the network, never its softmax; N at least 1. A constant added to a row does not matter, so
             logarithms of uncalibrated probabilities are logits.
         codes: int64 (N,), index of the true class.
-        groups: int64 (N,), slices with the same number belong together.
+        groups: int64 (N,), slices with the same number belong together; only counted.
     """
-    weights = group_weights(groups)
     values = np.asarray(logits, np.float64)
 
     def loss(log_temperature: float) -> float:
         scaled = values / math.exp(log_temperature)
         top = scaled.max(axis=1)
         total = np.log(np.exp(scaled - top[:, np.newaxis]).sum(axis=1)) + top
-        return float(weights @ (total - scaled[np.arange(len(codes)), codes]))
+        return float((total - scaled[np.arange(len(codes)), codes]).mean())
 
     low, high = math.log(_LOWEST), math.log(_HIGHEST)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
@@ -69,7 +69,7 @@ def fit_temperature(logits: NDArray[np.floating], codes: NDArray[np.int64], grou
             at_right = loss(right)
     found = (low + high) / 2
     before, after = loss(0.0), loss(found)
-    if not after < before:
+    if not after < before - _GAIN:
         found, after = 0.0, before
     return Temperature(math.exp(found), len(codes), len(np.unique(groups)), before, after)
 
@@ -80,9 +80,3 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     scaled = scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf if len(scaled) else 0)
     odds = np.exp(scaled)
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-
-def group_weights(groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights (N,) that sum to 1, the same for every group, shared equally by its slices."""
-    _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.asarray(1.0 / (len(counts) * counts[inverse]))

@@ -1,0 +1,115 @@
+"""How far the answers can be trusted, in words: calibration, conformal sets, uncertain answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tumorlens.labels import title
+from tumorlens.report import words
+
+Line = tuple[str, str, str]
+
+
+def lines(metrics: Mapping[str, Any]) -> list[Line]:
+    """What is claimed, the number, and what to compare it with; nothing where the model was not calibrated."""
+    test = scores(metrics)
+    return [*_calibration(metrics), *_sets(test), *_selective(metrics, test)]
+
+
+def classes(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Class, slices, share whose set holds it, interval; nothing without sets."""
+    sets = scores(metrics).get("conformal")
+    if not sets:
+        return []
+    return [
+        (
+            title(name),
+            words.count(part["n"]),
+            words.percent(part["coverage"]),
+            words.percent_range(part["coverage_ci95"]),
+        )
+        for name, part in sets["per_class"].items()
+    ]
+
+
+def sentence(metrics: Mapping[str, Any]) -> str:
+    """The result in plain words; empty where there is none."""
+    test = scores(metrics)
+    said = []
+    if test.get("coverage") is not None:
+        said.append(
+            f"{words.percent(1 - test['coverage'])} of the answers are marked uncertain; of the others "
+            f"{words.percent(test['selective_accuracy'])} are right."
+        )
+    if sets := test.get("conformal"):
+        said.append(
+            f"The set of classes given with each answer holds the truth for {words.percent(sets['coverage'])} of the "
+            f"slices and names {sets['mean_set_size']:.2f} classes on average."
+        )
+    return " ".join(said)
+
+
+def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template names."""
+    crossed = metrics.get("kind") == "crossval" or metrics.get("out_of_fold")
+    where = (
+        "Fitted to the out-of-fold answers of the other folds, so no slice had a part in its own."
+        if crossed
+        else "Fitted to validation slices, scored on test slices."
+    )
+    return {
+        "lines": lines(metrics),
+        "classes": classes(metrics),
+        "sentence": sentence(metrics),
+        "source": where,
+        "none": "The probabilities are not calibrated: calibration is switched off, or too few slices were held out.",
+    }
+
+
+def scores(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scores of a run's test, or of a cross-validation's first seed."""
+    found: Mapping[str, Any] = metrics["seeds"][0] if metrics.get("kind") == "crossval" else metrics["test"]
+    return found
+
+
+def _calibration(metrics: Mapping[str, Any]) -> list[Line]:
+    found = metrics.get("calibration")
+    if not found:
+        return []
+    before, after = found["before"], found["after"]
+    return [
+        ("Temperature", f"{found['temperature']:.2f}", "above 1 the network was too sure, below 1 not sure enough"),
+        (
+            "Calibration error (ECE)",
+            words.score(after["ece"]),
+            f"before {words.score(before['ece'])}; a perfectly calibrated network: {words.score(found['floor'])}",
+        ),
+        ("Log loss", words.score(after["nll"]), f"before {words.score(before['nll'])}"),
+        ("Brier score", words.score(after["brier"]), f"before {words.score(before['brier'])}"),
+    ]
+
+
+def _sets(test: Mapping[str, Any]) -> list[Line]:
+    sets = test.get("conformal")
+    if not sets:
+        return []
+    wanted = f"asked for {words.percent(1 - sets['alpha'])} of each class"
+    known = words.percent_range(sets["coverage_ci95"])
+    return [
+        ("Sets that hold the truth", words.percent(sets["coverage"]), f"{wanted}; 95{words.NBSP}% interval {known}"),
+        ("Classes in a set", f"{sets['mean_set_size']:.2f}", f"{words.percent(sets['empty'])} of the sets are empty"),
+    ]
+
+
+def _selective(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
+    made = metrics.get("selective")
+    if not made or test.get("coverage") is None:
+        return []
+    threshold = f"top probability {words.percent(made['threshold'])} or more"
+    aim = f"meant to be {words.percent(made['target'])}"
+    return [
+        ("Accepted answers", words.percent(test["coverage"]), threshold),
+        ("Of these right", words.percent(test["selective_accuracy"]), aim),
+        ("Area under risk and coverage", words.score(test["aurc"]), "mean error rate over all coverages"),
+    ]
