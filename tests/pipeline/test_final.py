@@ -16,6 +16,7 @@ from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.pipeline.crossvalidating import crossval, resume
 from tumorlens.pipeline.evaluating import evaluate
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.verifying import verify
 
 SETTINGS = config.load(
     None,
@@ -103,3 +104,9 @@ def test_a_finished_one_is_left_alone(folder: Path) -> None:
     before = (folder / "bundle" / "bundle.json").read_bytes()
     resume(folder, reporter=StopBefore("training on all"))
     assert (folder / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_what_it_claims_can_be_recomputed(folder: Path) -> None:
+    found = verify(folder)
+    assert not [check for check in found if check.ok is False]
+    assert sum(check.ok is True for check in found) >= 6

@@ -221,12 +221,25 @@ class PredictionTable:
             text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"cannot read the predictions {path}: {error}", hint=_HINT) from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> PredictionTable:
+        """Read what :meth:`to_csv` made.
+
+        Args:
+            text: of the table.
+            where: it came from, for messages.
+
+        Raises:
+            DataError: when it is no such table; the message says which line and column.
+        """
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             header = next(reader, [])
-            return _parse(str(path), header, [(reader.line_num, row) for row in reader if row])
+            return _parse(where, header, [(reader.line_num, row) for row in reader if row])
         except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: {error}", hint=_HINT) from None
+            raise DataError(f"{where}, line {reader.line_num}: {error}", hint=_HINT) from None
 
 
 def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> PredictionTable:

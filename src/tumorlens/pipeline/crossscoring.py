@@ -18,7 +18,6 @@ from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
 from tumorlens.pipeline import finishing, folds, looking, runs, trusting
-from tumorlens.preprocess.cache import Standardised
 
 
 @dataclass(frozen=True)
@@ -27,47 +26,45 @@ class Scored:
 
     Attributes:
         metrics: ``metrics.json``: the scores over all slices, each seed's, and each training's.
-        table: the first seed's out-of-fold answers without leaked slices, each with the trust that the other folds'
-            answers gave.
+        tables: each seed's out-of-fold answers, each with the trust that the other folds' answers gave.
+        table: the first seed's without leaked slices.
         trust: fitted to all of these answers, for a network that is trained on all slices.
     """
 
     metrics: dict[str, Any]
+    tables: tuple[PredictionTable, ...]
     table: PredictionTable
     trust: Trust
 
 
-def score(folder: Path, settings: Settings, ready: Standardised, start: runs.Start) -> Scored:
-    """Score a cross-validation whose trainings have ended; writes each seed's ``folds/predictions.csv``."""
-    names = _names(ready, settings)
-    leaked = {name for fold in folds.plan(ready.manifest, settings) for name in splitting.leaked(fold.manifest)}
+def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Start) -> Scored:
+    """Score a cross-validation whose trainings have ended."""
+    planned = folds.plan(manifest, settings)
+    names = [fold.name for fold in planned]
+    leaked = {name for fold in planned for name in splitting.leaked(fold.manifest)}
     raw = [folds.pool(folder / f"seed-{seed}", names) for seed in folds.seeds(settings)]
     tables = [trusting.cross_fitted(table, settings.evaluate, leaked) for table in raw]
-    for seed, table in zip(folds.seeds(settings), tables, strict=True):
-        table.write_csv(folder / f"seed-{seed}" / folds.FOLDS / "predictions.csv")
     before, after = _without(raw[0], leaked), _without(tables[0], leaked)
     trust = trusting.fitted(before, settings.evaluate)
+    trusts = trusting.fold_trusts(raw[0], settings.evaluate, leaked)
+    each = {name: one.temperature.value for name, one in trusts.items() if one.temperature}
     metrics = {
-        **_metrics(folder, settings, ready, start, tables, leaked),
-        "calibration": trusting.calibration(before, after, trust, settings.seed),
+        **_metrics(folder, settings, manifest, start, names, tables, leaked),
+        "calibration": trusting.calibration(before, after, trust, settings.seed, each),
         "selective": trust.fields("out-of-fold")["selective"],
     }
-    return Scored(metrics, after, trust)
-
-
-def _names(ready: Standardised, settings: Settings) -> list[str]:
-    return [fold.name for fold in folds.plan(ready.manifest, settings)]
+    return Scored(metrics, tuple(tables), after, trust)
 
 
 def _metrics(
     folder: Path,
     settings: Settings,
-    ready: Standardised,
+    manifest: Manifest,
     start: runs.Start,
+    names: list[str],
     tables: list[PredictionTable],
     leaked: set[str],
 ) -> dict[str, Any]:
-    names = _names(ready, settings)
     clean = [_without(table, leaked) for table in tables]
     trainings = [_training(folder, seed, name) for seed in folds.seeds(settings) for name in names]
     by_fold = [statistics.fmean(one["accuracy"] for one in trainings if one["fold"] == name) for name in names]
@@ -95,11 +92,11 @@ def _metrics(
         "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
         "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
         "data": {
-            "sources": sorted({row.source for row in ready.manifest}),
-            "counts": {name: _in_fold(ready.manifest, name).count() for name in names},
-            "groups": {name: len(set(_in_fold(ready.manifest, name).groups)) for name in names},
+            "sources": sorted({row.source for row in manifest}),
+            "counts": {name: _in_fold(manifest, name).count() for name in names},
+            "groups": {name: len(set(_in_fold(manifest, name).groups)) for name in names},
             "fold_column": settings.data.fold_column,
-            "never_tested": len(_in_fold(ready.manifest, "")),
+            "never_tested": len(_in_fold(manifest, "")),
             "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
             "notes": list(start.notes),
             "fingerprint": start.fingerprint,

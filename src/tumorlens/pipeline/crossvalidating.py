@@ -242,7 +242,9 @@ def _go_on(
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
     tell.note("scoring")
-    found = crossscoring.score(folder, settings, ready, start)
+    found = crossscoring.score(folder, settings, ready.manifest, start)
+    for seed, table in zip(folds.seeds(settings), found.tables, strict=True):
+        table.write_csv(folder / f"seed-{seed}" / folds.FOLDS / "predictions.csv")
     metrics = found.metrics
     write_json(folder / "metrics.json", metrics)
     if settings.evaluate.final and runs.finished(folder) is None:

@@ -86,7 +86,8 @@ def finish(
         outputs = Predictor(Bundle(info, "", onnx, folder / "bundle")).run(images, update)
     raw = table_of(manifest, encoding.names, outputs, images)
     leaks = splitting.leaked(ready.manifest)
-    trust = _trust(raw, outputs, set(splitting.leaked(ready.manifest, "val")), settings, tell)
+    copied = set(splitting.leaked(ready.manifest, "val"))
+    trust = _trust(raw, outputs, copied, settings, tell)
     info = msgspec.structs.replace(info, **trust.fields("validation"))
     predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
     outputs = predictor.judged(outputs)
@@ -121,7 +122,7 @@ def finish(
         except MissingExtraError as error:
             tell.warn(f"no report: {error.message}; {error.hint}")
     public = public_metrics(metrics, start.provenance)
-    travelling = public_predictions(table, ready, held_out, start.provenance)
+    travelling = public_predictions(table, ready, held_out, start.provenance, {*leaks, *copied})
     # Last, so that a run with a bundle is a run that has finished.
     bundle.write_bundle(
         folder / "bundle",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,9 @@ from tumorlens import bundle
 from tumorlens.config import Settings
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.preprocess.cache import Standardised
+
+# Marks, in the bundle's predictions, slices that share something with training: they are in no headline score.
+LEAKED = "-leaked"
 
 
 def public_metrics(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,10 +28,15 @@ def public_metrics(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) ->
     data = {name: value for name, value in metrics["data"].items() if name != "notes"}
     data["sources"] = public_sources(data["sources"], provenance)
     data["skipped"] = dict(sorted(Counter(item["code"] for item in data["skipped"]).items()))
-    leaked = metrics["leaked"] and {"removed": metrics["leaked"]["removed"]}
+    counted = {key: metrics[key] and {"removed": metrics[key]["removed"]} for key in ("leaked", "leaked_validation")}
+    calibration = metrics.get("calibration")
+    if calibration and not all(map(_is_number, calibration.get("temperatures") or ())):
+        # A fold may be named after a patient.
+        calibration = {key: value for key, value in calibration.items() if key != "temperatures"}
     return {
         **metrics,
-        "leaked": leaked,
+        "calibration": calibration,
+        **counted,
         "data": data,
         "subgroups": _public_parts(metrics.get("subgroups"), metrics["data"]["sources"], provenance),
     }
@@ -80,7 +88,11 @@ def public_settings(settings: Settings) -> Settings:
 
 
 def public_predictions(
-    table: PredictionTable, ready: Standardised, held_out: Sequence[int], provenance: Mapping[str, Any]
+    table: PredictionTable,
+    ready: Standardised,
+    held_out: Sequence[int],
+    provenance: Mapping[str, Any],
+    leaked: Collection[str] = (),
 ) -> PredictionTable:
     """The predictions for the bundle: slices named by their content; patients, groups and local sources by number.
 
@@ -92,6 +104,7 @@ def public_predictions(
         ready: all slices.
         held_out: index in ``ready`` of each row of ``table``.
         provenance: of the data.
+        leaked: ids of slices that share a patient, group or picture with training; their split is marked.
     """
     hashes = [bundle.slice_hash(ready.digests[i], ready.manifest.rows[i].frame) for i in held_out]
     # Numbers follow the order of the hashes, which tells nothing about the order of the identifiers.
@@ -113,7 +126,9 @@ def public_predictions(
         patients=_numbered([table.patients[i] for i in order], "p"),
         groups=_numbered([table.groups[i] for i in order], "g"),
         sources=[known.get(source, "") for source in sources],
-        splits=[table.splits[i] for i in order],
+        splits=[table.splits[i] + (LEAKED if table.ids[i] in leaked else "") for i in order],
+        accepted=[table.accepted[i] for i in order],
+        sets=None if table.sets is None else table.sets[order],
         folds=_numbered(folds, "f", plain),
         planes=[table.planes[i] for i in order],
     )

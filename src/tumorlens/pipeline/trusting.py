@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,16 +63,27 @@ def cross_fitted(table: PredictionTable, settings: EvaluateSettings, leaked: Col
         leaked: ids of slices that share a group with another fold; nothing is fitted to them.
     """
     folds = np.array(table.folds)
-    fine = np.array([name not in leaked for name in table.ids], bool)
     parts = []
-    for fold in dict.fromkeys(table.folds):
-        trust = fitted(table.where((folds != fold) & fine), settings)
+    for fold, trust in fold_trusts(table, settings, leaked).items():
         parts.append((np.flatnonzero(folds == fold), judged(table.where(folds == fold), trust)))
     order = np.concatenate([rows for rows, _ in parts])
     return PredictionTable.joined([part for _, part in parts]).take(np.argsort(order).tolist())
 
 
-def calibration(before: PredictionTable, after: PredictionTable, trust: Trust, seed: int) -> dict[str, Any] | None:
+def fold_trusts(table: PredictionTable, settings: EvaluateSettings, leaked: Collection[str] = ()) -> dict[str, Trust]:
+    """For each fold the trust that the other folds' answers give; see :func:`cross_fitted`."""
+    folds = np.array(table.folds)
+    fine = np.array([name not in leaked for name in table.ids], bool)
+    return {fold: fitted(table.where((folds != fold) & fine), settings) for fold in dict.fromkeys(table.folds)}
+
+
+def calibration(
+    before: PredictionTable,
+    after: PredictionTable,
+    trust: Trust,
+    seed: int,
+    temperatures: Mapping[str, float] | None = None,
+) -> dict[str, Any] | None:
     """What calibration changed on slices that it was not fitted to; None where there is none to show.
 
     Args:
@@ -80,6 +91,7 @@ def calibration(before: PredictionTable, after: PredictionTable, trust: Trust, s
         after: the same, calibrated.
         trust: of the model, whose temperature is told.
         seed: of the simulated floor.
+        temperatures: of each fold, where they differ.
     """
     if trust.temperature is None or not len(after):
         return None
@@ -87,5 +99,6 @@ def calibration(before: PredictionTable, after: PredictionTable, trust: Trust, s
         "temperature": trust.temperature.value,
         "n": trust.temperature.n,
         "groups": trust.temperature.groups,
+        **({"temperatures": dict(temperatures)} if temperatures else {}),
         **calibration_scores(before, after, seed=seed),
     }
