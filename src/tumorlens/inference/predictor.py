@@ -46,6 +46,22 @@ class Outputs:
     sets: np.ndarray | None = None
     accepted: np.ndarray | None = None
 
+    def take(self, rows: np.ndarray) -> Outputs:
+        """Those of some images, by number."""
+
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return Outputs(
+            logits=self.logits[rows],
+            probabilities=self.probabilities[rows],
+            embedding=self.embedding[rows],
+            activation=of(self.activation),
+            mask=of(self.mask),
+            sets=of(self.sets),
+            accepted=of(self.accepted),
+        )
+
 
 class Predictor:
     """Answers questions with one bundle.

@@ -11,13 +11,14 @@ from tumorlens import __version__
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation.localisation import Place, read_places
 from tumorlens.evaluation.looking import Look, read_looks
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
-from tumorlens.pipeline import finishing, folds, looking, runs, trusting
+from tumorlens.pipeline import finishing, folds, looking, placing, runs, trusting
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _metrics(
         "accuracy_sd_between_folds": statistics.stdev(by_fold),
         "shortcut": finishing.best_shortcut(folder),
         "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
+        "localisation": placing.scored(_places(folder, settings, names), tables[0], settings),
         "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
         "data": {
             "sources": sorted({row.source for row in manifest}),
@@ -111,6 +113,12 @@ def _looks(folder: Path, settings: Settings, names: list[str]) -> list[Look]:
     paths = [place / "edits.csv" for place in places]
     # Trainings that an earlier version made have none.
     return [found for path in paths if path.is_file() for found in read_looks(path)]
+
+
+def _places(folder: Path, settings: Settings, names: list[str]) -> list[Place]:
+    """How every network's maps lie to the tumours of its own test slices."""
+    places = [folds.place_of(folder / f"seed-{seed}", name) for seed in folds.seeds(settings) for name in names]
+    return [found for path in places if (path / "maps.csv").is_file() for found in read_places(path / "maps.csv")]
 
 
 def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:

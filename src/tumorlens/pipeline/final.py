@@ -23,7 +23,7 @@ from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
 from tumorlens.io.atomic import json_bytes
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import finishing, locking, running, runs
+from tumorlens.pipeline import finishing, locking, placing, running, runs
 from tumorlens.pipeline.public import public_metrics, public_predictions, public_settings
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
@@ -133,7 +133,12 @@ def _metrics(
         "created": start.created,
         "labels": list(info.labels),
         "validation": None,
-        "test": {**tested, "as_shipped": None},
+        "test": {
+            **tested,
+            "as_shipped": None,
+            "pointing_game": placing.pointing_game(crossval["localisation"]),
+        },
+        "localisation": crossval["localisation"],
         "as_shipped": None,
         "out_of_fold": {
             "folds": len(folds),

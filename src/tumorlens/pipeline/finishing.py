@@ -16,6 +16,7 @@ from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.errors import MissingExtraError
+from tumorlens.evaluation.localisation import write_places
 from tumorlens.evaluation.looking import write_looks
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
@@ -26,7 +27,7 @@ from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import looking, pictures, runs, trusting
+from tumorlens.pipeline import looking, pictures, placing, runs, trusting
 from tumorlens.pipeline.public import (
     public_metrics,
     public_predictions,
@@ -41,6 +42,7 @@ from tumorlens.preprocess.recipe import Recipe
 from tumorlens.report.card import model_card
 from tumorlens.report.findings import class_probes
 from tumorlens.training import export
+from tumorlens.training.shuffled import shuffled
 from tumorlens.training.state import Progress
 
 # Enough to see any difference between two implementations, few enough to cost nothing.
@@ -101,7 +103,15 @@ def finish(
     honest = manifest.where(lambda row: row.split == "test" and row.id not in leaks)
     looks = looking.look(honest, predictor, settings, tell)
     write_looks(folder / "edits.csv", looks)
+    mixed = Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle"))
+    chosen = np.flatnonzero(tested)
+    part = ready.choose([held_out[i] for i in chosen])
+    places = placing.place(part, outputs.take(chosen), settings, mixed, tell)
+    write_places(folder / "maps.csv", places)
+    found = placing.scored(places, table, settings)
+    metrics["test"]["pointing_game"] = placing.pointing_game(found)
     metrics |= {
+        "localisation": found,
         "cross_validation": folds,
         "shortcut": best_shortcut(folder),
         "clever_hans": looking.gap(looks, table, settings),

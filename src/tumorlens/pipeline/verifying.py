@@ -25,13 +25,14 @@ from tumorlens.bundle import Bundle
 from tumorlens.bundle.info import sha256
 from tumorlens.config import EvaluateSettings, Settings
 from tumorlens.errors import InputError, ModelError, UsageError
+from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.inference.trust import Trust, softmax
 from tumorlens.io.atomic import json_bytes
-from tumorlens.pipeline import crossscoring, folds, looking, runs, trusting
+from tumorlens.pipeline import crossscoring, folds, looking, placing, runs, trusting
 from tumorlens.pipeline.public import LEAKED, public_metrics, public_settings
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores
@@ -101,8 +102,10 @@ def _of_run(folder: Path, stored: Mapping[str, Any], slices: int, seed: int, tel
     copied = {name for name, _ in (stored["leaked_validation"] or {}).get("pairs", ())}
     marked = replace(table, splits=tuple(map(_marked, table.ids, table.splits, [leaks | copied] * len(table))))
     again = _scores(marked, _trust(loaded), settings.evaluate, settings.seed, stored)
-    looks = folder / "edits.csv"
+    looks, places = folder / "edits.csv", folder / "maps.csv"
     again["clever_hans"] = looking.gap(read_looks(looks), table, settings) if looks.is_file() else None
+    again["localisation"] = placing.scored(read_places(places), table, settings) if places.is_file() else None
+    again["test"]["pointing_game"] = placing.pointing_game(again["localisation"])
     public = public_metrics(stored, provenance)
     card = model_card(public, config.to_toml(public_settings(settings)))
     return [
@@ -145,6 +148,8 @@ def _of_bundle(loaded: Bundle) -> list[Check]:
     settings = _settings_of(card)
     table = PredictionTable.parse(loaded.read("predictions.csv").decode(), f"{loaded.where}/predictions.csv")
     again = _scores(table, _trust(loaded), settings.evaluate, settings.seed, stored)
+    if again["test"]:  # of maps, the bundle has no answers
+        again["test"]["pointing_game"] = (stored.get("test") or {}).get("pointing_game")
     return [
         _compared("scores, from the bundle's predictions.csv", again, stored),
         _card(model_card(stored, config.to_toml(settings)), loaded),

@@ -43,9 +43,12 @@ class Standardised:
 
     def part(self, split: str) -> Standardised:
         """The rows of one split."""
-        chosen = [i for i, row in enumerate(self.manifest) if row.split == split]
-        digests = tuple(self.digests[i] for i in chosen)
-        return Standardised(self.manifest.split(split), self.images.choose(chosen), digests)
+        return self.choose([i for i, row in enumerate(self.manifest) if row.split == split])
+
+    def choose(self, rows: Sequence[int]) -> Standardised:
+        """The rows with these numbers, in this order."""
+        manifest = self.manifest.with_rows(self.manifest.rows[i] for i in rows)
+        return Standardised(manifest, self.images.choose(rows), tuple(self.digests[i] for i in rows))
 
 
 def standardise_all(

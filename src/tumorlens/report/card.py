@@ -225,7 +225,11 @@ def _looking(metrics: Mapping[str, Any]) -> str:
     table = _table(
         ["Test slices with a tumour mask", "Share", "95 % interval", "Slices"], [list(line) for line in lines]
     )
-    return f"{looking.sentence(metrics)}\n\n{table}"
+    parts = [looking.sentence(metrics), table]
+    if places := looking.places(metrics):
+        head = ["Map", "Peak on the tumour", "95 % interval", "Of the map in the tumour", "IoU", "Slices"]
+        parts.append(_table(head, [list(row) for row in places]))
+    return "\n\n".join(parts)
 
 
 def _limits(metrics: Mapping[str, Any]) -> str:

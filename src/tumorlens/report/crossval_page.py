@@ -86,7 +86,7 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
         ),
         "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
         "trust": trust.view(metrics),
-        "looking": {"lines": looking.lines(metrics), "sentence": looking.sentence(metrics)},
+        "looking": looking.view(metrics),
         "plan": plan_rows(path),
         "settings": config.read_text(encoding="utf-8").strip() if config.is_file() else "",
         "commands": _commands(path),

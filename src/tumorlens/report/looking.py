@@ -28,6 +28,38 @@ def lines(metrics: Mapping[str, Any]) -> list[Line]:
     return made
 
 
+def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template names."""
+    return {"lines": lines(metrics), "sentence": sentence(metrics), "places": places(metrics)}
+
+
+_MAPS = {
+    "mask": "Predicted tumour mask",
+    "class": "Class-activation map of the answer",
+    "mask_shuffled": "The mask, weights shuffled",
+    "class_shuffled": "The class map, weights shuffled",
+    "head": "Middle of the head",
+    "centre": "Middle of the picture",
+}
+
+
+def places(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
+    """Map or point, hits, their interval, energy, IoU, slices; nothing where no tested slice has a mask."""
+    found = metrics.get("localisation") or {}
+    return [
+        (
+            name,
+            words.percent(entry["hit_rate"]),
+            words.percent_range(entry["hit_rate_ci95"]),
+            words.percent(entry["energy"]),
+            words.score(entry["iou"]) if "iou" in entry else words.NONE,
+            _of(entry),
+        )
+        for what, name in _MAPS.items()
+        if (entry := found.get(what))
+    ]
+
+
 def sentence(metrics: Mapping[str, Any]) -> str:
     """The result in one plain sentence; empty where there is none."""
     found = metrics.get("clever_hans")

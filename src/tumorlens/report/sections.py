@@ -49,7 +49,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "shortcuts": findings.shortcuts(metrics, run.audit),
         "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
         "trust": trust.view(metrics),
-        "looking": {"lines": looking.lines(metrics), "sentence": looking.sentence(metrics)},
+        "looking": looking.view(metrics),
         "mistakes_n": _mistakes(test),
         "curve_note": _curve_note(run),
         "calibration_note": _calibration_note(run),
