@@ -47,12 +47,14 @@ def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Star
     tables = [trusting.cross_fitted(table, settings.evaluate, leaked) for table in raw]
     before, after = _without(raw[0], leaked), _without(tables[0], leaked)
     trust = trusting.fitted(before, settings.evaluate)
+    fields = trust.fields("out-of-fold")
     trusts = trusting.fold_trusts(raw[0], settings.evaluate, leaked)
     each = {name: one.temperature.value for name, one in trusts.items() if one.temperature}
     metrics = {
         **_metrics(folder, settings, manifest, start, names, tables, leaked),
         "calibration": trusting.calibration(before, after, trust, settings.seed, each),
-        "selective": trust.fields("out-of-fold")["selective"],
+        "selective": fields["selective"],
+        "conformal": fields["conformal"],
     }
     return Scored(metrics, tuple(tables), after, trust)
 

@@ -148,6 +148,7 @@ def _metrics(
         "subgroups": subgroups(table, bootstrap=resamples, seed=seed),
         "calibration": crossval["calibration"],
         "selective": crossval["selective"],
+        "conformal": crossval["conformal"],
         "clever_hans": crossval["clever_hans"],
         "shortcut": crossval["shortcut"],
         "cross_validation": None,

@@ -99,7 +99,7 @@ def finish(
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
     tested = np.array([row.split == "test" and row.id not in leaks for row in manifest], bool)
     metrics["calibration"] = trusting.calibration(raw.where(tested), table.where(tested), trust, settings.seed)
-    metrics["selective"] = info.selective
+    metrics |= {"selective": info.selective, "conformal": info.conformal}
     honest = manifest.where(lambda row: row.split == "test" and row.id not in leaks)
     looks = looking.look(honest, predictor, settings, tell)
     write_looks(folder / "edits.csv", looks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,9 +63,19 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "lines": lines(metrics),
         "classes": classes(metrics),
         "sentence": sentence(metrics),
-        "source": where,
+        "source": " ".join(part for part in (where, _always(metrics)) if part),
         "none": "The probabilities are not calibrated: calibration is switched off, or too few slices were held out.",
     }
+
+
+def _always(metrics: Mapping[str, Any]) -> str:
+    """Which classes are in every set, since too few of their patients are known to rule them out."""
+    made = metrics.get("conformal") or {}
+    names = [title(name) for name, limit in (made.get("quantiles") or {}).items() if limit >= 1]
+    if not names:
+        return ""
+    needed = math.ceil(1 / made["alpha"]) - 1
+    return f"In every set, since fewer than {needed} patients of the class were held out: {', '.join(names)}."
 
 
 def scores(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
