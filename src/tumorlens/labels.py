@@ -89,6 +89,16 @@ def canonical(name: str) -> str:
     return known.name if known else name.strip()
 
 
+def set_text(names: Iterable[str]) -> str:
+    """A set of classes in one cell of a table: names with ``|`` between them, one inside a name behind a backslash."""
+    return "|".join(name.replace("|", r"\|") for name in names)
+
+
+def set_names(text: str) -> set[str]:
+    """What :func:`set_text` wrote."""
+    return {part.replace(r"\|", "|") for part in re.split(r"(?<!\\)\|", text)} - {""}
+
+
 def is_known(name: str) -> bool:
     """Whether ``name`` is a known class or one of its aliases."""
     return _key(name) in _BY_ALIAS

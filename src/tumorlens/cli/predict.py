@@ -14,6 +14,7 @@ from tumorlens.cli.path_list import check_list, listed
 from tumorlens.cli.show import reporter
 from tumorlens.inference import Failure, Prediction
 from tumorlens.inference.result import Answer
+from tumorlens.labels import set_text
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -108,7 +109,7 @@ def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> Non
         chances = [repr(answer.probabilities[name]) for name in labels]
         series = "" if isinstance(answer, Prediction) else "true"
         frame = "" if entry["frame"] is None else entry["frame"]
-        own = "|".join(entry["set"] or ())
+        own = set_text(entry["set"] or ())
         writer.writerow(
             [entry["id"], entry["path"], frame, series, answer.predicted, *chances, own, entry["verdict"] or "", ""]
         )

@@ -68,6 +68,25 @@ def interval(point: float | None, values: NDArray[np.float64], groups: int) -> l
     return [min(float(low), point), max(float(high), point)]
 
 
+def clustered_rate(
+    right: NDArray[np.bool_], units: NDArray[np.int64], resamples: int, seed: int
+) -> tuple[float, list[float] | None]:
+    """The share of right cases, and its interval over units.
+
+    Args:
+        right: bool (N,), N at least 1.
+        units: int64 (N,), the unit of chance of each case.
+        resamples: how many.
+        seed: of them.
+    """
+    _, codes = np.unique(units, return_inverse=True)
+    sums = np.zeros((int(codes.max()) + 1, 2), np.int64)
+    np.add.at(sums, codes, np.stack([right, np.ones_like(right)], axis=1).astype(np.int64))
+    drawn = resample_sums(sums, resamples, seed)
+    point = float(right.mean())
+    return point, interval(point, ratios(drawn[:, 0], drawn[:, 1]), len(sums))
+
+
 def ratios(top: NDArray[np.number], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
     """``top / bottom`` element by element, NaN where ``bottom`` is 0."""
     return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0), dtype=np.float64)

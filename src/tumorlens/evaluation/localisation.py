@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.errors import DataError
-from tumorlens.evaluation.bootstrap import interval, ratios, resample_sums
+from tumorlens.evaluation.bootstrap import clustered_rate
 from tumorlens.evaluation.grouping import independent_units
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_text
@@ -110,30 +110,22 @@ def localisation(places: Sequence[Place], table: PredictionTable, *, bootstrap: 
     Raises:
         DataError: when the table lacks a slice.
     """
-    index = {name: i for i, name in enumerate(table.ids)}
-    missing = [place.id for place in places if place.id not in index]
-    if missing:
-        raise DataError(f"{missing[0]} has no prediction", hint="evaluate again: maps.csv and predictions.csv differ")
-    units, _ = independent_units(table)
+    rows = table.rows_of([place.id for place in places], "maps.csv")
+    units = independent_units(table)[0][rows]
     found: dict[str, Any] = {}
     for what in (*MAPS, *POINTS):
-        own = [place for place in places if place.what == what]
+        own = [i for i, place in enumerate(places) if place.what == what]
         if own:
-            found[what] = _scores(own, np.array([units[index[place.id]] for place in own]), bootstrap, seed)
+            found[what] = _scores([places[i] for i in own], units[own], bootstrap, seed)
     return found
 
 
 def _scores(own: Sequence[Place], units: NDArray[np.int64], bootstrap: int, seed: int) -> dict[str, Any]:
-    hits = np.array([place.hit for place in own])
-    _, codes = np.unique(units, return_inverse=True)
-    sums = np.zeros((int(codes.max()) + 1, 2), np.int64)
-    np.add.at(sums, codes, np.stack([hits, np.ones_like(hits)], axis=1).astype(np.int64))
-    drawn = resample_sums(sums, bootstrap, seed)
-    rate = float(hits.mean())
+    rate, ci95 = clustered_rate(np.array([place.hit for place in own]), units, bootstrap, seed)
     made = {
         "n": len(own),
         "hit_rate": rate,
-        "hit_rate_ci95": interval(rate, ratios(drawn[:, 0], drawn[:, 1]), len(sums)),
+        "hit_rate_ci95": ci95,
         "energy": float(np.mean([place.energy for place in own])),
     }
     if own[0].overlap:

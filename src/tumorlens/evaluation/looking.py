@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tumorlens.errors import DataError
-from tumorlens.evaluation.bootstrap import interval, ratios, resample_sums
+from tumorlens.evaluation.bootstrap import clustered_rate
 from tumorlens.evaluation.grouping import independent_units
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_text
@@ -64,16 +64,13 @@ def clever_hans(looks: Sequence[Look], table: PredictionTable, *, bootstrap: int
     Raises:
         DataError: when the table lacks a slice.
     """
-    place = {name: i for i, name in enumerate(table.ids)}
-    missing = [look.id for look in looks if look.id not in place]
-    if missing:
-        raise DataError(f"{missing[0]} has no prediction", hint="evaluate again: edits.csv and predictions.csv differ")
+    rows = table.rows_of([look.id for look in looks], "edits.csv")
     chosen = np.zeros(len(table), bool)
-    chosen[[place[look.id] for look in looks]] = True
+    chosen[rows] = True
     units, unit = independent_units(table.where(list(chosen)))
     number = dict(zip(np.flatnonzero(chosen), units, strict=True))
-    own = np.array([number[place[look.id]] for look in looks])
-    labels = [table.labels[place[look.id]] for look in looks]
+    own = np.array([number[row] for row in rows])
+    labels = [table.labels[row] for row in rows]
 
     def rate(right: list[bool], counted: list[bool] | None = None) -> dict[str, Any] | None:
         every = [True] * len(right)
@@ -96,16 +93,10 @@ def clever_hans(looks: Sequence[Look], table: PredictionTable, *, bootstrap: int
 def _rate(
     right: np.ndarray, counted: np.ndarray, units: np.ndarray, bootstrap: int, seed: int
 ) -> dict[str, Any] | None:
-    n = int(counted.sum())
-    if not n:
+    if not counted.any():
         return None
-    groups = int(units.max()) + 1
-    sums = np.zeros((groups, 2), np.int64)
-    np.add.at(sums, units, np.stack([right & counted, counted], axis=1).astype(np.int64))
-    sums = sums[sums[:, 1] > 0]
-    point = float((right & counted).sum() / n)
-    drawn = resample_sums(sums, bootstrap, seed)
-    return {"rate": point, "ci95": interval(point, ratios(drawn[:, 0], drawn[:, 1]), len(sums)), "n": n}
+    point, ci95 = clustered_rate(right[counted], units[counted], bootstrap, seed)
+    return {"rate": point, "ci95": ci95, "n": int(counted.sum())}
 
 
 def _plane_only(planes: Sequence[str], labels: Sequence[str]) -> float:

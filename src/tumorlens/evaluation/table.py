@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tumorlens.errors import DataError
 from tumorlens.io.atomic import write_text
+from tumorlens.labels import set_names, set_text
 
 _HINT = "use the predictions.csv of a run folder, unchanged; tumorlens evaluate writes a fresh one"
 _PREFIX = "p_"
@@ -155,6 +156,25 @@ class PredictionTable:
         """The top probability of each slice, float64 (N,)."""
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float64)
 
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the likeliest class is the true one, bool (N,)."""
+        return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], dtype=bool)
+
+    def rows_of(self, ids: Sequence[str], file: str) -> list[int]:
+        """The rows of slices that a file beside the table names.
+
+        Raises:
+            DataError: when the table lacks one.
+        """
+        row = {name: i for i, name in enumerate(self.ids)}
+        missing = [name for name in ids if name not in row]
+        if missing:
+            raise DataError(
+                f"{missing[0]} has no prediction", hint=f"evaluate again: {file} and predictions.csv differ"
+            )
+        return [row[name] for name in ids]
+
     def where(self, keep: str | Sequence[bool] | NDArray[np.bool_]) -> PredictionTable:
         """The rows of one split (by its name), or those for which a mask (N,) is true."""
         mask = np.array([s == keep for s in self.splits], bool) if isinstance(keep, str) else np.asarray(keep)
@@ -196,7 +216,7 @@ class PredictionTable:
         columns_p = [_PREFIX + name for name in self.names]
         last = [] if self.sets is None else ["set"]
         writer.writerow([*_TEXT, *columns_p, "predicted", "accepted", "fold", "plane", *last])
-        sets = [[]] * len(self) if self.sets is None else [[self._set_text(row)] for row in self.sets]
+        sets = [[]] * len(self) if self.sets is None else [[set_text(compress(self.names, row))] for row in self.sets]
         columns = zip(
             self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
             self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes, sets,
@@ -206,9 +226,6 @@ class PredictionTable:
             verdict = "" if accepted is None else str(accepted).lower()
             writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold, plane, *own])
         return text.getvalue()
-
-    def _set_text(self, row: NDArray[np.bool_]) -> str:
-        return "|".join(name.replace("|", r"\|") for name, inside in zip(self.names, row, strict=True) if inside)
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> PredictionTable:
@@ -272,7 +289,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
             raise DataError(f"{path}, line {line}, column accepted: found {verdict!r}, not true or false", hint=_HINT)
         accepted.append(_BOOLS[verdict])
         if sets is not None:
-            inside = {part.replace(r"\|", "|") for part in re.split(r"(?<!\\)\|", fields[position["set"]])} - {""}
+            inside = set_names(fields[position["set"]])
             if strange := sorted(inside - set(names)):
                 raise DataError(f"{path}, line {line}, column set: found {strange[0]!r}, no such class", hint=_HINT)
             sets[row] = [name in inside for name in names]

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tumorlens import __version__
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
-from tumorlens.evaluation.localisation import Place, read_places
-from tumorlens.evaluation.looking import Look, read_looks
+from tumorlens.evaluation.localisation import read_places
+from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
 from tumorlens.evaluation.subgroups import subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
 from tumorlens.pipeline import finishing, folds, looking, placing, runs, trusting
+
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Star
     names = [fold.name for fold in planned]
     leaked = {name for fold in planned for name in splitting.leaked(fold.manifest)}
     raw = [folds.pool(folder / f"seed-{seed}", names) for seed in folds.seeds(settings)]
-    tables = [trusting.cross_fitted(table, settings.evaluate, leaked) for table in raw]
+    trusts = [trusting.fold_trusts(table, settings.evaluate, leaked) for table in raw]
+    tables = [trusting.fold_judged(table, own) for table, own in zip(raw, trusts, strict=True)]
     before, after = _without(raw[0], leaked), _without(tables[0], leaked)
     trust = trusting.fitted(before, settings.evaluate)
     fields = trust.fields("out-of-fold")
-    trusts = trusting.fold_trusts(raw[0], settings.evaluate, leaked)
-    each = {name: one.temperature.value for name, one in trusts.items() if one.temperature}
+    each = {name: one.temperature.value for name, one in trusts[0].items() if one.temperature}
     metrics = {
         **_metrics(folder, settings, manifest, start, names, tables, leaked),
         "calibration": trusting.calibration(before, after, trust, settings.seed, each),
@@ -72,6 +75,9 @@ def _metrics(
     trainings = [_training(folder, seed, name) for seed in folds.seeds(settings) for name in names]
     by_fold = [statistics.fmean(one["accuracy"] for one in trainings if one["fold"] == name) for name in names]
 
+    def every(file: str, read: Callable[[Path], list[_Row]]) -> list[_Row]:
+        return _of_trainings(folder, settings, names, file, read)
+
     def evaluated(of: PredictionTable) -> dict[str, Any]:
         chosen = settings.evaluate
         return evaluate_table(of, bootstrap=chosen.bootstrap, seed=settings.seed, alpha=chosen.alpha)
@@ -93,8 +99,8 @@ def _metrics(
         "accuracy_sd_between_folds": statistics.stdev(by_fold),
         "shortcut": finishing.best_shortcut(folder),
         "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
-        "localisation": placing.scored(_places(folder, settings, names), tables[0], settings),
-        "clever_hans": looking.gap(_looks(folder, settings, names), tables[0], settings),
+        "localisation": placing.scored(every("maps.csv", read_places), tables[0], settings),
+        "clever_hans": looking.gap(every("edits.csv", read_looks), tables[0], settings),
         "data": {
             "sources": sorted({row.source for row in manifest}),
             "counts": {name: _in_fold(manifest, name).count() for name in names},
@@ -109,18 +115,12 @@ def _metrics(
     }
 
 
-def _looks(folder: Path, settings: Settings, names: list[str]) -> list[Look]:
-    """Every network's looks at its own test slices without their tumour."""
+def _of_trainings(
+    folder: Path, settings: Settings, names: list[str], file: str, read: Callable[[Path], list[_Row]]
+) -> list[_Row]:
+    """A file's rows, of every training; those that an earlier version made may have none."""
     places = [folds.place_of(folder / f"seed-{seed}", name) for seed in folds.seeds(settings) for name in names]
-    paths = [place / "edits.csv" for place in places]
-    # Trainings that an earlier version made have none.
-    return [found for path in paths if path.is_file() for found in read_looks(path)]
-
-
-def _places(folder: Path, settings: Settings, names: list[str]) -> list[Place]:
-    """How every network's maps lie to the tumours of its own test slices."""
-    places = [folds.place_of(folder / f"seed-{seed}", name) for seed in folds.seeds(settings) for name in names]
-    return [found for path in places if (path / "maps.csv").is_file() for found in read_places(path / "maps.csv")]
+    return [found for place in places if (place / file).is_file() for found in read(place / file)]
 
 
 def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 
 from tumorlens import data
-from tumorlens.config import DataSettings
+from tumorlens.config import DataSettings, Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.errors import DataError
 from tumorlens.io import cache_dir
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised, standardise_all
+from tumorlens.preprocess.outlines import Outlines, outline_all
 from tumorlens.preprocess.recipe import Recipe
 
 Data = str | os.PathLike[str] | Manifest | Sequence[str | os.PathLike[str]]
@@ -78,6 +79,13 @@ def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Stan
         ready = standardise_all(manifest, recipe, cache_dir() / "images", progress)
     check_classes(manifest, ready.manifest)
     return ready
+
+
+def outlined(ready: Standardised, settings: Settings, reporter: Reporter) -> Outlines:
+    """The tumour masks of slices, framed as these are, through the cache."""
+    recipe = Recipe.from_settings(settings.preprocess)
+    with reporter.progress("framing masks") as progress:
+        return outline_all(ready, recipe, recipe.size, cache_dir() / "images", progress)
 
 
 def check_classes(before: Manifest, after: Manifest) -> None:

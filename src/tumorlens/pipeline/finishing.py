@@ -93,20 +93,22 @@ def finish(
     info = msgspec.structs.replace(info, **trust.fields("validation"))
     predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
     outputs = predictor.judged(outputs)
-    table = table_of(manifest, encoding.names, outputs, images)
+    table = trusting.judged(raw, trust, outputs.logits)
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
     tested = np.array([row.split == "test" and row.id not in leaks for row in manifest], bool)
     metrics["calibration"] = trusting.calibration(raw.where(tested), table.where(tested), trust, settings.seed)
     metrics |= {"selective": info.selective, "conformal": info.conformal}
-    honest = manifest.where(lambda row: row.split == "test" and row.id not in leaks)
-    looks = looking.look(honest, predictor, settings, tell)
-    write_looks(folder / "edits.csv", looks)
-    mixed = Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle"))
     chosen = np.flatnonzero(tested)
-    part = ready.choose([held_out[i] for i in chosen])
-    places = placing.place(part, outputs.take(chosen), settings, mixed, tell)
+    honest = ready.choose([held_out[i] for i in chosen])
+    looks = looking.look(honest.manifest, predictor, settings, tell)
+    write_looks(folder / "edits.csv", looks)
+
+    def mixed() -> Predictor:
+        return Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle"))
+
+    places = placing.place(honest, outputs.take(chosen), settings, mixed, tell)
     write_places(folder / "maps.csv", places)
     found = placing.scored(places, table, settings)
     metrics["test"]["pointing_game"] = placing.pointing_game(found)

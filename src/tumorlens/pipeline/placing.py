@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -12,11 +12,10 @@ from tumorlens.config import Settings
 from tumorlens.evaluation.localisation import Place, baselines, localisation, place_of
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
-from tumorlens.io import cache_dir
+from tumorlens.pipeline.dataset import outlined
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
-from tumorlens.preprocess.outlines import outline_all
-from tumorlens.preprocess.recipe import Recipe, head_mask
+from tumorlens.preprocess.recipe import head_mask
 
 # The shuffled network is there to fail, which a few hundred slices show.
 _SHUFFLED = 300
@@ -29,7 +28,7 @@ def place(
     tested: Standardised,
     outputs: Outputs,
     settings: Settings,
-    shuffled: Predictor | None,
+    shuffled: Callable[[], Predictor],
     tell: Reporter,
 ) -> list[Place]:
     """Where the maps lie, for slices with an outline; nothing for a network without a map.
@@ -40,14 +39,12 @@ def place(
         tested: slices that were not trained on.
         outputs: of the network, for them.
         settings: of the run.
-        shuffled: the same network with its weights shuffled, or None.
+        shuffled: makes the same network with its weights shuffled; called where there is a mask.
         tell: told how it goes.
     """
-    if outputs.activation is None and outputs.mask is None:
+    if (outputs.activation is None and outputs.mask is None) or not any(row.mask for row in tested.manifest):
         return []
-    recipe = Recipe.from_settings(settings.preprocess)
-    with tell.progress("framing masks") as progress:
-        outlines = outline_all(tested, recipe, recipe.size, cache_dir() / "images", progress)
+    outlines = outlined(tested, settings, tell)
     known = np.flatnonzero(outlines.place >= 0).tolist()
     if not known:
         return []
@@ -60,14 +57,13 @@ def place(
         image = np.asarray(tested.images[index])
         found += _maps(ids[index], "", outputs, index, tumour)
         found += baselines(ids[index], tumour, head_mask(image.astype(np.float32)))
-    if shuffled is not None:
-        rng = np.random.default_rng([settings.seed, _CHANCE])
-        few = np.sort(rng.permutation(known)[:_SHUFFLED]).tolist()
-        random = shuffled.run(np.asarray(tested.images[few]))
-        for number, index in enumerate(few):
-            tumour = outlines.of([index])[0] > 127
-            if tumour.any():
-                found += _maps(ids[index], "_shuffled", random, number, tumour)
+    rng = np.random.default_rng([settings.seed, _CHANCE])
+    few = np.sort(rng.permutation(known)[:_SHUFFLED]).tolist()
+    random = shuffled().run(np.asarray(tested.images[few]))
+    for number, index in enumerate(few):
+        tumour = outlines.of([index])[0] > 127
+        if tumour.any():
+            found += _maps(ids[index], "_shuffled", random, number, tumour)
     return found
 
 

@@ -14,18 +14,16 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.errors import DataError
-from tumorlens.io import cache_dir
 from tumorlens.labels import NO_TUMOR, LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.models import start as starting
 from tumorlens.pipeline import runs
-from tumorlens.pipeline.dataset import Data, labelled, read
+from tumorlens.pipeline.dataset import Data, labelled, outlined, read
 from tumorlens.pipeline.dividing import warn_of_leaks
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
-from tumorlens.preprocess.outlines import Outlines, outline_all
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.plane import guess_planes
-from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.implants import Implants
@@ -186,9 +184,7 @@ def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outl
     Raises:
         DataError: when there is none.
     """
-    size = settings.preprocess.size
-    with tell.progress("framing masks") as progress:
-        every = outline_all(ready, Recipe.from_settings(settings.preprocess), size, cache_dir() / "images", progress)
+    every = outlined(ready, settings, tell)
     for problem in every.problems:
         tell.warn(f"a mask is not used: {problem.reason}")
     chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]

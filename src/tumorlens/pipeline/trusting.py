@@ -62,10 +62,13 @@ def cross_fitted(table: PredictionTable, settings: EvaluateSettings, leaked: Col
         settings: whether to, and how.
         leaked: ids of slices that share a group with another fold; nothing is fitted to them.
     """
+    return fold_judged(table, fold_trusts(table, settings, leaked))
+
+
+def fold_judged(table: PredictionTable, trusts: Mapping[str, Trust]) -> PredictionTable:
+    """Uncalibrated out-of-fold answers, each fold's with its own trust."""
     folds = np.array(table.folds)
-    parts = []
-    for fold, trust in fold_trusts(table, settings, leaked).items():
-        parts.append((np.flatnonzero(folds == fold), judged(table.where(folds == fold), trust)))
+    parts = [(np.flatnonzero(folds == fold), judged(table.where(folds == fold), one)) for fold, one in trusts.items()]
     order = np.concatenate([rows for rows, _ in parts])
     return PredictionTable.joined([part for _, part in parts]).take(np.argsort(order).tolist())
 

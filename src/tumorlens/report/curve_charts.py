@@ -95,7 +95,7 @@ def _curves(
 def confidence_chart(table: PredictionTable, bins: int = 20) -> Spec:
     """How sure the network was when right and when wrong: share of the answers of each kind per bin of probability."""
     alt = load("altair")
-    correct = np.array([a == b for a, b in zip(table.labels, table.predicted, strict=True)], dtype=bool)
+    correct = table.correct
     edges = np.linspace(0, 1, bins + 1)
     rows = []
     for label, mask in (("Right", correct), ("Wrong", ~correct)):
@@ -154,7 +154,7 @@ def reliability_chart(table: PredictionTable) -> Spec:
     Worth showing where :func:`calibration_bins` is not 0.
     """
     alt = load("altair")
-    correct = np.array([a == b for a, b in zip(table.labels, table.predicted, strict=True)], dtype=bool)
+    correct = table.correct
     rows = [
         {"confidence": part.confidence, "accuracy": part.accuracy, "n": part.n}
         for part in reliability(table.confidence, correct, max(1, calibration_bins(len(table))))
@@ -189,7 +189,7 @@ def reliability_chart(table: PredictionTable) -> Spec:
 def risk_chart(table: PredictionTable, threshold: float | None) -> Spec:
     """Error rate among the surest answers against their share; a dashed line where answers become uncertain."""
     alt = load("altair")
-    correct = np.array([a == b for a, b in zip(table.labels, table.predicted, strict=True)], dtype=bool)
+    correct = table.correct
     coverage, risk = thin(*risk_coverage(table.confidence, correct))
     top = float(max(risk.max(), 0.01))
     line = (

@@ -76,7 +76,7 @@ class Implants:
             share = self.transplants if free else self.twins if self.outlines.place[index] >= 0 else 0.0
             luck = rng.random()
             if luck < share:
-                made = self._transplant(rng, index, with_tumour) if free else self._twin(rng, index)
+                made = self._transplant(rng, index) if free else self._twin(rng, index)
                 if made is not None:
                     images[slot], masks[slot], classes[slot] = made
             elif luck < 2 * share:
@@ -126,15 +126,11 @@ class Implants:
                     break
         return min(found, key=lambda one: one[1])[0] if found else None
 
-    def _transplant(
-        self, rng: np.random.Generator, index: int, with_tumour: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, int] | None:
+    def _transplant(self, rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndarray, int] | None:
         """The slice with the tumour of another one."""
         image, _ = self._one(index)
-        has = np.zeros(len(self.classes), bool)
-        has[with_tumour] = True
         found = []
-        for donor in rng.permutation(self._alike(index, has))[:_TRIES]:
+        for donor in rng.permutation(self._alike(index, self.outlines.place >= 0))[:_TRIES]:
             tissue, mask = self._one(donor)
             mirrored = bool(rng.integers(2))
             tissue, mask = (tissue[:, ::-1], mask[:, ::-1]) if mirrored else (tissue, mask)
