@@ -24,7 +24,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TOOLS := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help install install-dev train test lint format test-install test-all-pythons wheel bench start model docs constraints clean
+.PHONY: help install install-dev train test lint format test-install test-all-pythons wheel bench start model gate docs constraints clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -96,8 +96,13 @@ model: $(VENV)/.dev ## rebuild the shipped model from DATA=folder (see recipes/d
 	@test "$(DATA)" != phantom || { echo "name the folder of the data: make model DATA=../shared/data" >&2; exit 2; }
 	$(BIN)/python scripts/shipped_model.py $(DATA) $(or $(OUT),runs/default)
 
-docs: $(VENV)/.dev ## rewrite the generated pages: settings, third-party licences
+gate: $(VENV)/.dev ## make the gate again, which refuses what is no brain MRI, from DATA=folder
+	@test "$(DATA)" != phantom || { echo "name the folder of the data: make gate DATA=../shared/data" >&2; exit 2; }
+	$(BIN)/python scripts/gate $(DATA)
+
+docs: $(VENV)/.dev ## rewrite the generated pages: settings, the shipped model, third-party licences
 	$(BIN)/python scripts/settings_page.py
+	$(BIN)/python scripts/model_page.py
 	$(BIN)/python scripts/licenses.py
 
 constraints: $(VENV)/.dev ## rewrite constraints.txt with the newest versions (needs all three Pythons)

@@ -28,11 +28,21 @@ def test_occlusion_finds_the_square_that_decides() -> None:
 
 def test_a_captioned_map_is_large_enough_to_look_at() -> None:
     image, strength = np.zeros((48, 48), np.uint8), np.zeros((48, 48), np.float32)
-    picture = maps.captioned(image, strength, "glioma 93.1%")
-    assert picture.shape == (288 + 28, 288, 3)
+    picture = maps.captioned(image, strength, "glioma 93.1%", maps.CLASS_SCALE)
+    assert picture.shape == (288 + 56, 288, 3)
     assert not picture[:288].any()
-    assert picture[288:].any()
-    assert maps.captioned(image, strength, "a class with quite a long name, größer als das Bild 93.1%").shape[1] == 288
+    assert picture[288:316].any()
+    name = "a class with quite a long name, größer als das Bild 93.1%"
+    assert maps.captioned(image, strength, name, maps.MASK_SCALE).shape[1] == 288
+
+
+def test_the_scale_shows_the_colours_of_the_map() -> None:
+    image = np.full((48, 48), 90, np.uint8)
+    strong = maps.captioned(image, np.ones((48, 48), np.float32), "", maps.MASK_SCALE)
+    weak = maps.captioned(image, np.zeros((48, 48), np.float32), "", maps.MASK_SCALE)
+    scale = strong[316 + 14, 96:192]
+    np.testing.assert_array_equal(scale[0], weak[100, 100])
+    np.testing.assert_array_equal(scale[-1], strong[100, 100])
 
 
 def test_overlay_leaves_the_slice_visible_where_nothing_speaks() -> None:

@@ -92,8 +92,9 @@ def test_the_commands_page_names_every_command_and_option():
             assert option in part, f"{name} {option}"
 
 
-def test_the_settings_page_is_current():
-    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "scripts" / "settings_page.py")
+@pytest.mark.parametrize("script", ["settings_page", "model_page"])
+def test_a_generated_page_is_current(script: str):
+    spec = importlib.util.spec_from_file_location(script, ROOT / "scripts" / f"{script}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert text_of(module.PAGE) == module.page(), "run: make docs"

@@ -88,7 +88,7 @@ def test_the_card_says_so(folder: Path) -> None:
     card = (folder / "bundle" / "MODEL_CARD.md").read_text()
     assert "trained on every slice, so it has not been tested itself" in card
     assert "Out of fold, 2 folds" in card
-    assert "Sources and planes" in card
+    assert "Parts of the slices" in card
     assert FACTS["licence"] in card
     assert "There was no validation set" not in card
     assert "Is it looking at the tumour?" in card

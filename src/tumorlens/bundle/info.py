@@ -12,6 +12,10 @@ from tumorlens.preprocess.recipe import ALGORITHM, Recipe
 
 # Raise when an older program could misread a newer bundle.
 SCHEMA = 1
+#: The gate's network in a bundle.
+GATE = "gate.onnx"
+#: The network in 8-bit integers, where a bundle was exported with one.
+INT8 = "model.int8.onnx"
 SYNTHETIC = "this model learned from the synthetic phantom only; its answers about real images mean nothing"
 
 
@@ -28,13 +32,15 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
         outputs: names of the network's outputs: ``logits``, ``embedding`` and, where there are, ``cam`` and ``mask``.
         flip_average: whether answers average a slice and its mirror image.
         calibration: fitted temperature and what it was fitted on, or None.
-        rejection: thresholds for what is not a brain MRI, or None.
+        rejection: threshold of the gate that refuses what is not a brain MRI, or None without a gate.
         conformal: quantiles of the conformal sets, or None.
         selective: threshold under which an answer is uncertain, or None.
+        series: how the answer for a series is made of those for its slices, or None for their mean.
         data: fingerprint, public sources and counts of the data it learned from; never a path or a patient.
         training: architecture, parameters, epochs, seconds, seed, …
         parity: largest differences between Keras and ONNX Runtime (of any output, of any output relative to its scale,
             of any probability), and on how many slices.
+        exports: forms of the network that were added, each with how far it differs from ``model.onnx``.
         versions: of the programs that made it.
         files: SHA-256 of every other file of the bundle.
     """
@@ -51,9 +57,11 @@ class BundleInfo(msgspec.Struct, frozen=True, kw_only=True):
     rejection: dict[str, Any] | None = None
     conformal: dict[str, Any] | None = None
     selective: dict[str, Any] | None = None
+    series: dict[str, Any] | None = None
     data: dict[str, Any] = {}
     training: dict[str, Any] = {}
     parity: dict[str, Any] = {}
+    exports: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     files: dict[str, str] = {}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from tumorlens.bundle.info import BundleInfo, decode, sha256
+from tumorlens.bundle.info import GATE, BundleInfo, decode, sha256
 from tumorlens.errors import ModelError
 
 # A bundle holds a network and a few tables; anything beyond this is not one.
@@ -25,12 +25,14 @@ class Bundle:
         sha256: of ``bundle.json``, which holds the SHA-256 of every other file: one number for the whole bundle.
         model: the ONNX network, as bytes.
         where: the folder or zip it came from.
+        gate: the ONNX network that refuses what is no brain MRI, as bytes; empty where the bundle has none.
     """
 
     info: BundleInfo
     sha256: str
     model: bytes
     where: Path
+    gate: bytes = b""
 
     def read(self, name: str) -> bytes:
         """Another file of the bundle, checked against its SHA-256."""
@@ -86,7 +88,8 @@ def load(model: str | os.PathLike[str] | None) -> Bundle:
     where = find(model)
     content = _read(where, "bundle.json")
     info = decode(content, str(model if model is not None else where.name))
-    return Bundle(info, sha256(content), _checked(where, "model.onnx", info), where)
+    gate = _checked(where, GATE, info) if info.rejection is not None else b""
+    return Bundle(info, sha256(content), _checked(where, "model.onnx", info), where, gate)
 
 
 def _checked(where: Path, name: str, info: BundleInfo) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import add_columns, add_data, print_json, settings_of
+from tumorlens.cli.options import add_columns, add_data, add_engine, print_json, settings_of
 from tumorlens.cli.show import list_skipped, reporter
 
 
@@ -14,6 +14,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name")
     add_data(command)
     command.add_argument("--out", metavar="DIR", help="write metrics.json and predictions.csv there")
+    command.add_argument(
+        "--corruptions", action="store_true", help="ask again about 300 slices as worse scanners would show them"
+    )
+    add_engine(command)
     command.add_argument("--json", action="store_true", help="print every metric as one JSON document")
     command.add_argument(
         "--set", metavar="a.b=c", action="append", default=[], dest="overrides", help="change one setting"
@@ -32,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.data,
         out=arguments.out,
         settings=settings_of(arguments),
+        corruptions=arguments.corruptions,
+        engine=arguments.engine,
         reporter=reporter(quiet=arguments.quiet),
     )
     skipped = [Skipped(**item) for item in document["skipped"]]

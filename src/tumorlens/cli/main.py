@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "say what is wrong with a data set",
     "split": "divide a data set so that no patient leaks",
     "phantom": "write the synthetic data set with masks",
+    "export": "add another form of the network to a bundle: OpenVINO, Keras, 8-bit integers",
     "verify": "recompute every claimed number, and ask about some slices again",
     "info": "show what a model is",
     "config": "print the complete default settings with comments",

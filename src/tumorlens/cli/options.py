@@ -33,6 +33,15 @@ def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
     )
 
 
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """``--engine``."""
+    # Named here and not imported: the parser must not wait for the runtimes.
+    names = ("onnxruntime", "onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8")
+    command.add_argument(
+        "--engine", choices=names, default=names[0], help="what runs the network (default: onnxruntime)", metavar="NAME"
+    )
+
+
 def add_training(command: argparse.ArgumentParser) -> None:
     """``--model``, ``--epochs``, ``--device``."""
     command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
-from tumorlens.cli.options import MODEL
+from tumorlens.cli.options import MODEL, add_engine
 from tumorlens.cli.path_list import check_list, listed
 from tumorlens.cli.show import reporter
 from tumorlens.inference import Failure, Prediction
@@ -26,6 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format", choices=list(_WRITERS), default="table", help="of the answers on stdout (default: table)"
     )
+    add_engine(command)
     command.add_argument("--maps", metavar="DIR", help="write where the model looked, one PNG per slice")
 
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if "-" in arguments.input:
         check_list(sys.stdin.buffer)
-    model = load(arguments.model)
+    model = load(arguments.model, engine=arguments.engine)
     tell = reporter(quiet=arguments.quiet)
     if model.info.caution:
         tell.warn(model.info.caution)
@@ -111,7 +112,17 @@ def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> Non
         frame = "" if entry["frame"] is None else entry["frame"]
         own = set_text(entry["set"] or ())
         writer.writerow(
-            [entry["id"], entry["path"], frame, series, answer.predicted, *chances, own, entry["verdict"] or "", ""]
+            [
+                entry["id"],
+                entry["path"],
+                frame,
+                series,
+                answer.predicted or "",
+                *chances,
+                own,
+                entry["verdict"] or "",
+                "",
+            ]
         )
 
 

@@ -213,6 +213,10 @@ class EvaluateSettings(Section, frozen=True):
         bool,
         Meta(description="fit temperature, conformal sets and the threshold of uncertain answers on held-out slices"),
     ] = True
+    gate: Annotated[
+        bool,
+        Meta(description="refuse what does not look like a slice of a brain MRI; left out where it knows the data not"),
+    ] = True
     alpha: Annotated[
         float, Meta(gt=0, lt=1, description="share of slices whose conformal set may lack the truth, for each class")
     ] = 0.05

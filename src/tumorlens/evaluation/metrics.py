@@ -35,7 +35,8 @@ def evaluate_table(
     ``brier`` is the multi-class score, a mean of sums of squares (0..2). ``ece`` uses 15 bins of equal mass of the top
     probability. ``nll`` is in nats. ``patient_accuracy`` takes the mean probability over a patient's slices; a patient
     with mixed labels counts once per label. ``coverage`` is the share of accepted answers and ``selective_accuracy``
-    the accuracy among them, None where no verdict is known; ``aurc`` is the area under the risk-coverage curve.
+    the accuracy among them, None where no verdict is known; ``aurc`` is the area under the risk-coverage curve;
+    ``refused`` is the share that the gate takes for no brain MRI, None without a gate.
     ``conformal`` says what the sets cover (:func:`tumorlens.evaluation.trusting.conformal_scores`), None without sets.
     ``as_shipped`` and ``pointing_game`` are left None for the caller to fill.
 
@@ -118,6 +119,7 @@ def evaluate_table(
         "as_shipped": None,
         **_selective(table.accepted, correct),
         "aurc": aurc(table.confidence, correct),
+        "refused": _refused(table.refused),
         "conformal": conformal_scores(table, alpha, bootstrap=bootstrap, seed=seed),
         "pointing_game": None,
         "bootstrap": {"resamples": bootstrap, "seed": seed},
@@ -176,6 +178,11 @@ def _selective(accepted: tuple[bool | None, ...], correct: NDArray[np.bool_]) ->
         "coverage": _share(int(passed.sum()), int(known.sum())),
         "selective_accuracy": _share(int(correct[passed].sum()), int(passed.sum())),
     }
+
+
+def _refused(refused: tuple[bool | None, ...]) -> float | None:
+    known = [value for value in refused if value is not None]
+    return _share(sum(known), len(known))
 
 
 def _tally(numbers: NDArray[np.int64], size: int) -> NDArray[np.int64]:

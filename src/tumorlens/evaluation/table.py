@@ -20,6 +20,10 @@ from tumorlens.labels import set_names, set_text
 _HINT = "use the predictions.csv of a run folder, unchanged; tumorlens evaluate writes a fresh one"
 _PREFIX = "p_"
 _TEXT = ("id", "label", "patient", "source", "group", "split")
+# Of a value for each slice, beside its id.
+_COLUMNS = (
+    "labels", "patients", "sources", "groups", "splits", "accepted", "folds", "planes", "refused", "sides", "tumours"
+)  # fmt: skip
 _BOOLS: dict[str, bool | None] = {"": None, "true": True, "false": False}
 # float32 softmax sums to 1 within ~1e-6; text that was rounded by hand to three decimals is still let through.
 _SUM_TOLERANCE = 5e-3
@@ -38,10 +42,13 @@ class PredictionTable:
         sources: name of the data set each slice came from.
         splits: ``train``, ``val``, ``test`` or empty.
         probabilities: float64 (N, K), rows sum to 1.
-        accepted: whether the rejection rule let the answer pass; None when it was not asked.
+        accepted: whether the answer is sure enough, and the slice not refused; None when the model has no threshold.
         folds: the cross-validation fold, as text.
         planes: ``axial``, ``coronal``, ``sagittal`` or ``unsure``, as guessed from the pixels.
         sets: bool (N, K), which classes are in the conformal set of each slice; None when the model has no sets.
+        refused: whether a slice is refused as no brain MRI; None when the model has no gate.
+        sides: the longer side of each picture as it is stored, in pixels; 0 when not known.
+        tumours: the tumour's share of what the network sees, 0..1, by its mask; None without one.
     """
 
     names: tuple[str, ...]
@@ -56,9 +63,15 @@ class PredictionTable:
     folds: tuple[str, ...]
     planes: tuple[str, ...] = ()
     sets: NDArray[np.bool_] | None = None
+    refused: tuple[bool | None, ...] = ()
+    sides: tuple[int, ...] = ()
+    tumours: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "planes", tuple(self.planes) or ("",) * len(self.ids))
+        object.__setattr__(self, "refused", tuple(self.refused) or (None,) * len(self.ids))
+        object.__setattr__(self, "sides", tuple(self.sides) or (0,) * len(self.ids))
+        object.__setattr__(self, "tumours", tuple(self.tumours) or (None,) * len(self.ids))
         for name in ("names", "ids", "labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         probabilities = np.array(self.probabilities, dtype=np.float64)
@@ -74,7 +87,7 @@ class PredictionTable:
             raise DataError(f"found probabilities of shape {self.probabilities.shape}, expected {(n, k)}", hint=_HINT)
         if self.sets is not None and self.sets.shape != (n, k):
             raise DataError(f"found sets of shape {self.sets.shape}, expected {(n, k)}", hint=_HINT)
-        for name in ("labels", "patients", "groups", "sources", "splits", "accepted", "folds", "planes"):
+        for name in _COLUMNS:
             if len(getattr(self, name)) != n:
                 raise DataError(f"found {len(getattr(self, name))} {name} for {n} ids", hint=_HINT)
         wrong = _first_bad_row(self.probabilities)
@@ -101,6 +114,9 @@ class PredictionTable:
         folds: Sequence[str] | None = None,
         planes: Sequence[str] | None = None,
         sets: NDArray[np.bool_] | None = None,
+        refused: Sequence[bool | None] | None = None,
+        sides: Sequence[int] = (),
+        tumours: Sequence[float | None] = (),
     ) -> PredictionTable:
         """A table with "not known" in the columns that are not given."""
         blank = ("",) * len(ids)
@@ -117,6 +133,9 @@ class PredictionTable:
             folds=blank if folds is None else tuple(folds),
             planes=blank if planes is None else tuple(planes),
             sets=sets,
+            refused=() if refused is None else tuple(refused),
+            sides=tuple(sides),
+            tumours=tuple(tumours),
         )
 
     @classmethod
@@ -130,8 +149,7 @@ class PredictionTable:
         if len(names) != 1:
             raise DataError(f"found tables of different classes: {sorted(names)}", hint=_HINT)
         columns = {
-            name: tuple(value for table in tables for value in getattr(table, name))
-            for name in (*(f"{column}s" for column in _TEXT), "accepted", "folds", "planes")
+            name: tuple(value for table in tables for value in getattr(table, name)) for name in ("ids", *_COLUMNS)
         }
         probabilities = np.concatenate([table.probabilities for table in tables])
         known = [table.sets for table in tables if table.sets is not None]
@@ -197,6 +215,9 @@ class PredictionTable:
             folds=tuple(self.folds[i] for i in rows),
             planes=tuple(self.planes[i] for i in rows),
             sets=None if self.sets is None else self.sets[list(rows)],
+            refused=tuple(self.refused[i] for i in rows),
+            sides=tuple(self.sides[i] for i in rows),
+            tumours=tuple(self.tumours[i] for i in rows),
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
@@ -204,9 +225,11 @@ class PredictionTable:
         write_text(path, self.to_csv())
 
     def to_csv(self) -> str:
-        """The table as ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane[,set]``.
+        """The table: ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane``, then ``set``,
+        ``refused``, ``side``, ``tumour``.
 
-        ``set`` holds the names of the classes with a ``|`` between them; the column is there when the sets are known.
+        ``set`` holds the names of the classes with a ``|`` between them. The last columns are there when the model has
+        sets, and a gate, and when the sizes of pictures, and of tumours, are known.
 
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
@@ -214,17 +237,24 @@ class PredictionTable:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         columns_p = [_PREFIX + name for name in self.names]
-        last = [] if self.sets is None else ["set"]
-        writer.writerow([*_TEXT, *columns_p, "predicted", "accepted", "fold", "plane", *last])
-        sets = [[]] * len(self) if self.sets is None else [[set_text(compress(self.names, row))] for row in self.sets]
+        more: dict[str, list[str]] = {}
+        if self.sets is not None:
+            more["set"] = [set_text(compress(self.names, row)) for row in self.sets]
+        if any(value is not None for value in self.refused):
+            more["refused"] = list(map(_bool_text, self.refused))
+        if any(self.sides):
+            more["side"] = [str(side or "") for side in self.sides]
+        if any(value is not None for value in self.tumours):
+            more["tumour"] = ["" if value is None else repr(value) for value in self.tumours]
+        writer.writerow([*_TEXT, *columns_p, "predicted", "accepted", "fold", "plane", *more])
         columns = zip(
             self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
-            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes, sets,
+            self.probabilities.tolist(), self.predicted, self.accepted, self.folds, self.planes,
             strict=True,
         )  # fmt: skip
-        for *known, probabilities, predicted, accepted, fold, plane, own in columns:
-            verdict = "" if accepted is None else str(accepted).lower()
-            writer.writerow([*known, *map(repr, probabilities), predicted, verdict, fold, plane, *own])
+        for i, (*known, probabilities, predicted, accepted, fold, plane) in enumerate(columns):
+            tail = [values[i] for values in more.values()]
+            writer.writerow([*known, *map(repr, probabilities), predicted, _bool_text(accepted), fold, plane, *tail])
         return text.getvalue()
 
     @classmethod
@@ -275,7 +305,9 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         raise DataError(f"{path}, line 1: the p_<class> columns must stand side by side", hint=_HINT)
     text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold", "plane")}
     probabilities = np.empty((len(lines), len(names)), dtype=np.float64)
-    accepted: list[bool | None] = []
+    truths: dict[str, list[bool | None]] = {column: [] for column in ("accepted", "refused")}
+    sides: list[int] = []
+    tumours: list[float | None] = []
     sets = np.zeros(probabilities.shape, bool) if "set" in position else None
     for row, (line, fields) in enumerate(lines):
         if len(fields) != len(header):
@@ -284,10 +316,15 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
             values.append(fields[position[column]] if column in position else "")
         for k, name in enumerate(names):
             probabilities[row, k] = _number(fields[first + k], f"{path}, line {line}, column {_PREFIX}{name}")
-        verdict = fields[position["accepted"]].strip().lower() if "accepted" in position else ""
-        if verdict not in _BOOLS:
-            raise DataError(f"{path}, line {line}, column accepted: found {verdict!r}, not true or false", hint=_HINT)
-        accepted.append(_BOOLS[verdict])
+        for column, known in truths.items():
+            found_text = fields[position[column]].strip().lower() if column in position else ""
+            if found_text not in _BOOLS:
+                where = f"{path}, line {line}, column {column}"
+                raise DataError(f"{where}: found {found_text!r}, not true or false", hint=_HINT)
+            known.append(_BOOLS[found_text])
+        side, tumour = (fields[position[column]] if column in position else "" for column in ("side", "tumour"))
+        sides.append(int(_number(side, f"{path}, line {line}, column side", "a number of pixels")) if side else 0)
+        tumours.append(_number(tumour, f"{path}, line {line}, column tumour") if tumour else None)
         if sets is not None:
             inside = set_names(fields[position["set"]])
             if strange := sorted(inside - set(names)):
@@ -316,18 +353,25 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         sources=tuple(text["source"]),
         splits=tuple(text["split"]),
         probabilities=probabilities,
-        accepted=tuple(accepted),
+        accepted=tuple(truths["accepted"]),
         folds=tuple(text["fold"]),
         planes=tuple(text["plane"]),
         sets=sets,
+        refused=tuple(truths["refused"]),
+        sides=tuple(sides),
+        tumours=tuple(tumours),
     )
 
 
-def _number(text: str, where: str) -> float:
+def _bool_text(value: bool | None) -> str:
+    return "" if value is None else str(value).lower()
+
+
+def _number(text: str, where: str, expected: str = "a number from 0 to 1") -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"{where}: found {text!r}, expected a number from 0 to 1", hint=_HINT) from None
+        raise DataError(f"{where}: found {text!r}, expected {expected}", hint=_HINT) from None
 
 
 def _first_bad_row(probabilities: NDArray[np.float64]) -> int | None:

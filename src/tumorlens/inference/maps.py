@@ -8,7 +8,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-_SMALLEST, _STRIP, _FONT = 256, 28, cv2.FONT_HERSHEY_SIMPLEX
+_SMALLEST, _STRIP, _BAR, _FONT = 256, 28, 12, cv2.FONT_HERSHEY_SIMPLEX
+# What the weakest and the strongest colour mean.
+MASK_SCALE = "no tumour here", "tumour here"
+CLASS_SCALE = "nothing", "most for this"
 
 
 def normalise(activation: np.ndarray, size: int) -> np.ndarray:
@@ -71,19 +74,32 @@ def overlay(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(grey * (1 - alpha) + colour * alpha, 0, 255), np.uint8)
 
 
-def captioned(image: np.ndarray, strength: np.ndarray, caption: str) -> np.ndarray:
-    """The overlay large enough to look at, with a line of text below it, as 8-bit BGR (H, W, 3).
+def captioned(image: np.ndarray, strength: np.ndarray, caption: str, meaning: tuple[str, str]) -> np.ndarray:
+    """The overlay large enough to look at, a line of text and a scale of its colours below it, 8-bit BGR (H, W, 3).
 
     Args:
         image: uint8 (S, S).
         strength: float32 (S, S) in [0, 1].
         caption: one line; OpenCV draws ASCII only.
+        meaning: of the weakest and of the strongest colour.
     """
     side = len(image) * math.ceil(_SMALLEST / len(image))
     large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
     picture = overlay(large, np.clip(cv2.resize(strength, (side, side), interpolation=cv2.INTER_LINEAR), 0, 1))
-    text = caption.encode("ascii", "replace").decode()
-    width = cv2.getTextSize(text, _FONT, 1.0, 1)[0][0]
-    strip = np.zeros((_STRIP, side, 3), np.uint8)
-    cv2.putText(strip, text, (6, 19), _FONT, min(0.5, (side - 12) / width), (255, 255, 255), 1, cv2.LINE_AA)
-    return np.concatenate([picture, strip])
+    strips = np.zeros((2 * _STRIP, side, 3), np.uint8)
+    _write(strips, caption, 6, side - 12)
+    # The scale is drawn as the map is, over mid grey: its colours are those that are seen.
+    third = side // 3
+    ramp = np.tile(np.linspace(0, 1, third, dtype=np.float32), (_BAR, 1))
+    top = _STRIP + (_STRIP - _BAR) // 2
+    strips[top : top + _BAR, third : 2 * third] = overlay(np.full((_BAR, third), 90, np.uint8), ramp)
+    _write(strips[_STRIP:], meaning[0], 6, third - 12)
+    _write(strips[_STRIP:], meaning[1], 2 * third + 6, third - 12)
+    return np.concatenate([picture, strips])
+
+
+def _write(strip: np.ndarray, text: str, left: int, room: int) -> None:
+    """A line of text into a strip, as large as there is room."""
+    plain = text.encode("ascii", "replace").decode()
+    width = cv2.getTextSize(plain, _FONT, 1.0, 1)[0][0]
+    cv2.putText(strip, plain, (left, 19), _FONT, min(0.5, room / max(width, 1)), (255, 255, 255), 1, cv2.LINE_AA)

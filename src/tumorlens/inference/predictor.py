@@ -12,9 +12,11 @@ import numpy as np
 
 from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
-from tumorlens.inference.engine import Engine
+from tumorlens.inference.engines import DEFAULT, engine_of
+from tumorlens.inference.gate import REASON, Gate
 from tumorlens.inference.result import Prediction
 from tumorlens.inference.trust import Selective, Trust
+from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.slice import Slice
 from tumorlens.preprocess import standardise, to_input
 from tumorlens.preprocess.stack import Stack
@@ -35,7 +37,9 @@ class Outputs:
         activation: float32 (N, h, w, classes), or None when the network has no map.
         mask: float32 (N, h, w), probability of tumour at each place, or None when the network predicts none.
         sets: bool (N, classes), the conformal sets, or None when the bundle has none.
-        accepted: bool (N,), whether an answer is sure enough, or None when the bundle has no threshold.
+        accepted: bool (N,), whether an answer is sure enough and its slice not refused, or None when the bundle has no
+            threshold.
+        refused: bool (N,), which slices are no brain MRI, or None when the bundle has no gate.
     """
 
     logits: np.ndarray
@@ -45,6 +49,7 @@ class Outputs:
     mask: np.ndarray | None
     sets: np.ndarray | None = None
     accepted: np.ndarray | None = None
+    refused: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Outputs:
         """Those of some images, by number."""
@@ -60,6 +65,7 @@ class Outputs:
             mask=of(self.mask),
             sets=of(self.sets),
             accepted=of(self.accepted),
+            refused=of(self.refused),
         )
 
 
@@ -69,19 +75,23 @@ class Predictor:
     Args:
         bundle: from :func:`tumorlens.bundle.load`.
         threads: for one call of the network; 0 lets the runtime choose.
+        engine: which program runs it, of :data:`tumorlens.inference.engines.ENGINES`.
 
     Raises:
         ModelError: when the network cannot be run, or is not the one that ``bundle.json`` describes.
+        UsageError: for an unknown engine, or one whose package is not installed.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, engine: str = DEFAULT) -> None:
         self.bundle = bundle
         self.labels = bundle.info.labels
         self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
-        self._engine = Engine(bundle.model, threads)
+        self._engine = engine_of(bundle, engine, threads)
         info = bundle.info
         try:
             self.trust = Trust.read(info.calibration, info.conformal, info.selective, info.labels)
+            self.series = SeriesTrust.read(info.series, info.labels)
+            self.gate = None if info.rejection is None else Gate.read(bundle.gate, info.rejection, threads)
         except ValueError as error:
             raise _mismatch(bundle, str(error)) from None
         self._check()
@@ -98,21 +108,23 @@ class Predictor:
             empty = self._run_batch(np.zeros((1, size, size), np.uint8))
             parts = [{name: value[:0] for name, value in empty.items()}]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        judged = self.trust.judge(joined["logits"], self.labels)
-        return Outputs(
+        raw = Outputs(
             logits=joined["logits"],
-            probabilities=judged.probabilities,
+            probabilities=np.zeros(0),
             embedding=joined["embedding"],
             activation=joined.get("cam"),
             mask=joined["mask"][..., 0] if "mask" in joined else None,
-            sets=judged.sets,
-            accepted=judged.accepted,
+            refused=None if self.gate is None else self.gate.refuses(images),
         )
+        return self.judged(raw)
 
     def judged(self, outputs: Outputs) -> Outputs:
-        """The outputs of the same network in another bundle, with the trust of this one."""
+        """The outputs of the same network and gate in another bundle, with the trust of this one."""
         judged = self.trust.judge(outputs.logits, self.labels)
-        return replace(outputs, probabilities=judged.probabilities, sets=judged.sets, accepted=judged.accepted)
+        accepted = judged.accepted
+        if accepted is not None and outputs.refused is not None:
+            accepted = accepted & ~outputs.refused
+        return replace(outputs, probabilities=judged.probabilities, sets=judged.sets, accepted=accepted)
 
     def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
         """Answers for slices, in their order, a batch at a time."""
@@ -134,7 +146,6 @@ class Predictor:
                     id=item.id,
                     path=item.path,
                     frame=item.frame,
-                    predicted=self.labels[best],
                     probabilities=probabilities,
                     model=self.identity,
                     ms=each,
@@ -150,18 +161,22 @@ class Predictor:
         return answers
 
     def _judged(self, outputs: Outputs, index: int) -> dict[str, Any]:
-        """Set, verdict and reason of a slice."""
+        """What is said of a slice: its class, set, verdict and reason."""
+        if outputs.refused is not None and outputs.refused[index]:
+            return {"predicted": None, "set": None, "verdict": "not_brain_mri", "reason": REASON}
+        predicted = self.labels[int(outputs.probabilities[index].argmax())]
         own, reasons = None, []
         if outputs.sets is not None:
             own = tuple(name for name, inside in zip(self.labels, outputs.sets[index], strict=True) if inside)
             if not own:
                 reasons.append("unlike every class that the model knows")
         if outputs.accepted is None:
-            return {"set": own, "verdict": None, "reason": None}
+            return {"predicted": predicted, "set": own, "verdict": None, "reason": None}
         top, threshold = float(outputs.probabilities[index].max()), cast(Selective, self.trust.selective).threshold
         if top < threshold:
             reasons.insert(0, f"the highest probability, {top:.1%}, is below {threshold:.1%}")
         return {
+            "predicted": predicted,
             "set": own,
             "verdict": "accepted" if outputs.accepted[index] else "uncertain",
             "reason": "; ".join(reasons) or None,

@@ -18,8 +18,8 @@ class Prediction:
         id: ``path`` or ``path#frame``.
         path: the file.
         frame: index in a multi-frame file, or None.
-        predicted: the most probable class; None when the answer is refused.
-        probabilities: class → probability.
+        predicted: the most probable class; None when the slice is refused.
+        probabilities: class → probability; of a refused slice they mean nothing.
         set: the classes of the conformal set, or None while the model has none.
         verdict: ``accepted``, ``uncertain``, ``not_brain_mri``, or None while the model has no thresholds.
         reason: why, in words, or None.
@@ -72,23 +72,32 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SeriesPrediction:
-    """The answer for a volume, a multi-frame file or a DICOM series: the mean of its slices' probabilities.
+    """The answer for a volume, a multi-frame file or a DICOM series.
 
     Attributes:
         path: the file, or the folder of the first file of a DICOM series.
-        slices: ids of the slices it stands on, in the order in which they lie.
-        predicted: the most probable class.
-        probabilities: class → mean probability.
+        slices: ids of its slices that look like brain MRI, in the order in which they lie.
+        predicted: the most probable class; None when the series is refused.
+        probabilities: class → probability; the mean over the supporting slices, calibrated where the model is. Of a
+            refused series they mean nothing.
         model: ``{"name", "version", "sha256"}``.
         uid: SeriesInstanceUID of a series of several files, else empty.
+        supporting: ids of the slices that the answer stands on: the most suspicious share of them.
+        set: the classes of the conformal set, or None while the model has none for series.
+        verdict: ``accepted``, ``uncertain``; ``not_brain_mri`` when most slices are; None without a threshold.
+        reason: why, in words, or None.
     """
 
     path: str
     slices: tuple[str, ...]
-    predicted: str
+    predicted: str | None
     probabilities: dict[str, float]
     model: dict[str, str]
     uid: str = ""
+    supporting: tuple[str, ...] = ()
+    set: tuple[str, ...] | None = None
+    verdict: str | None = None
+    reason: str | None = None
 
     @property
     def id(self) -> str:
@@ -103,11 +112,12 @@ class SeriesPrediction:
             "frame": None,
             "series": True,
             "slices": list(self.slices),
+            "supporting": list(self.supporting),
             "predicted": self.predicted,
             "probabilities": self.probabilities,
-            "set": None,
-            "verdict": None,
-            "reason": None,
+            "set": None if self.set is None else list(self.set),
+            "verdict": self.verdict,
+            "reason": self.reason,
             "map": None,
             "model": self.model,
             "ms": None,

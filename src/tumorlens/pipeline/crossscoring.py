@@ -16,10 +16,11 @@ from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.repeated import repeated_scores
-from tumorlens.evaluation.subgroups import subgroups
+from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
-from tumorlens.pipeline import finishing, folds, looking, placing, runs, trusting
+from tumorlens.inference.trust.series import SeriesTrust
+from tumorlens.pipeline import finishing, folds, looking, placing, runs, serial, trusting
 
 _Row = TypeVar("_Row")
 
@@ -33,12 +34,14 @@ class Scored:
         tables: each seed's out-of-fold answers, each with the trust that the other folds' answers gave.
         table: the first seed's without leaked slices.
         trust: fitted to all of these answers, for a network that is trained on all slices.
+        series: likewise, for the answers about series.
     """
 
     metrics: dict[str, Any]
     tables: tuple[PredictionTable, ...]
     table: PredictionTable
     trust: Trust
+    series: SeriesTrust
 
 
 def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Start) -> Scored:
@@ -53,13 +56,16 @@ def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Star
     trust = trusting.fitted(before, settings.evaluate)
     fields = trust.fields("out-of-fold")
     each = {name: one.temperature.value for name, one in trusts[0].items() if one.temperature}
+    answers = serial.cross_fitted(before, each, settings.evaluate)
     metrics = {
         **_metrics(folder, settings, manifest, start, names, tables, leaked),
         "calibration": trusting.calibration(before, after, trust, settings.seed, each),
         "selective": fields["selective"],
         "conformal": fields["conformal"],
+        "series": serial.scored(answers, after, settings.evaluate, settings.seed),
     }
-    return Scored(metrics, tuple(tables), after, trust)
+    series = serial.fitted(trusting.judged(before, trust), settings.evaluate)
+    return Scored(metrics, tuple(tables), after, trust, series)
 
 
 def _metrics(
@@ -99,6 +105,7 @@ def _metrics(
         "accuracy_sd_between_folds": statistics.stdev(by_fold),
         "shortcut": finishing.best_shortcut(folder),
         "subgroups": subgroups(clean[0], bootstrap=settings.evaluate.bootstrap, seed=settings.seed),
+        "patients": patients(clean[0]),
         "localisation": placing.scored(every("maps.csv", read_places), tables[0], settings),
         "clever_hans": looking.gap(every("edits.csv", read_looks), tables[0], settings),
         "data": {

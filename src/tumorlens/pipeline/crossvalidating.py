@@ -250,7 +250,7 @@ def _go_on(
     if settings.evaluate.final and runs.finished(folder) is None:
         tell.note("training on all slices")
         try:
-            final.ship(folder, settings, ready, start, found.table, found.trust, metrics, tell)
+            final.ship(folder, settings, ready, start, found.table, found.trust, found.series, metrics, tell)
         except (Interrupted, KeyboardInterrupt) as stopped:
             message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
             raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from tumorlens import data
-from tumorlens.config import DataSettings, Settings
+from tumorlens.config import DataSettings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.errors import DataError
@@ -81,9 +81,8 @@ def standardised(manifest: Manifest, recipe: Recipe, reporter: Reporter) -> Stan
     return ready
 
 
-def outlined(ready: Standardised, settings: Settings, reporter: Reporter) -> Outlines:
-    """The tumour masks of slices, framed as these are, through the cache."""
-    recipe = Recipe.from_settings(settings.preprocess)
+def outlined(ready: Standardised, recipe: Recipe, reporter: Reporter) -> Outlines:
+    """The tumour masks of slices, framed as the recipe frames these, through the cache."""
     with reporter.progress("framing masks") as progress:
         return outline_all(ready, recipe, recipe.size, cache_dir() / "images", progress)
 

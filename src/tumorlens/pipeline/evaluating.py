@@ -12,16 +12,17 @@ from tumorlens import bundle, config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.data.split import leaked
-from tumorlens.errors import DataError
+from tumorlens.errors import DataError, MissingExtraError
 from tumorlens.evaluation.looking import write_looks
-from tumorlens.inference import Predictor
+from tumorlens.inference import Predictor, engines
 from tumorlens.io.atomic import write_json, writing
-from tumorlens.pipeline import looking
-from tumorlens.pipeline.dataset import Data, held_out, labelled, read, standardised
+from tumorlens.pipeline import looking, robustness
+from tumorlens.pipeline.dataset import Data, held_out, labelled, outlined, read, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.scoring import scores, table_of
+from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
 from tumorlens.pipeline.seen import seen
+from tumorlens.report.robustness import robustness_figure
 
 
 def evaluate(
@@ -30,6 +31,8 @@ def evaluate(
     *,
     out: str | os.PathLike[str] | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
+    corruptions: bool = False,
+    engine: str = engines.DEFAULT,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Every metric of a model on labelled data; the contract's ``evaluate --json`` document.
@@ -45,6 +48,9 @@ def evaluate(
         data: DATA.
         out: folder for ``metrics.json``, ``predictions.csv`` and ``edits.csv``, or None.
         settings: columns and bootstrap.
+        corruptions: whether to ask again about some slices as worse scanners would show them: ``robustness`` (see
+            :func:`tumorlens.pipeline.robustness.scored`), and ``robustness.png`` and ``.svg`` in ``out``.
+        engine: which program runs the network, of :data:`tumorlens.inference.engines.ENGINES`.
         reporter: told how it goes.
 
     Raises:
@@ -54,7 +60,7 @@ def evaluate(
         EnvironmentFailure: when ``out`` cannot be written.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
-    predictor = Predictor(bundle.load(model))
+    predictor = Predictor(bundle.load(model), engine=engine)
     if caution := predictor.bundle.info.caution:
         tell.warn(caution)
     if out is not None:
@@ -81,7 +87,8 @@ def evaluate(
         raise DataError("no test slice could be read", hint="look at the files of the test set", code="empty")
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
-    table = table_of(ready.manifest, predictor.labels, outputs, ready.images)
+    shares = tumour_shares(outlined(ready, recipe, tell))
+    table = table_of(ready.manifest, predictor.labels, outputs, ready.images, shares)
     sets = predictor.trust.conformal
     alpha = sets.alpha if sets else None
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)
@@ -89,6 +96,10 @@ def evaluate(
     left_out = sorted(familiar & set(table.ids))
     looks = looking.look(ready.manifest.where(lambda row: row.id not in familiar), predictor, chosen, tell)
     document["clever_hans"] = looking.gap(looks, table, chosen)
+    document["robustness"] = None
+    if corruptions:
+        fresh = ready.manifest.where(lambda row: row.id not in familiar)
+        document["robustness"] = robustness.scored(robustness.ask(fresh, predictor, chosen, tell), chosen)
     document["leaked"] = {"removed": len(left_out), "ids": left_out} if left_out else None
     document["skipped"] = [asdict(item) for item in ready.manifest.skipped]
     if out is not None:
@@ -96,7 +107,16 @@ def evaluate(
         write_json(folder / "metrics.json", document)
         table.write_csv(folder / "predictions.csv")
         write_looks(folder / "edits.csv", looks)
+        if corruptions:
+            _draw(document["robustness"], folder, tell)
     return document
+
+
+def _draw(found: dict[str, Any], folder: Path, tell: Reporter) -> None:
+    try:
+        robustness_figure(found, folder / "robustness")
+    except MissingExtraError as error:
+        tell.warn(f"no figure: {error.message}; {error.hint}")
 
 
 def _tell(document: dict[str, Any], manifest: Manifest, tell: Reporter) -> None:

@@ -18,12 +18,14 @@ from tumorlens import bundle, config
 from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.evaluation.metrics import evaluate_table
-from tumorlens.evaluation.subgroups import subgroups
+from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust
+from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.atomic import json_bytes
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import finishing, locking, placing, running, runs
+from tumorlens.pipeline.gating import gate_file, gate_for
 from tumorlens.pipeline.public import public_metrics, public_predictions, public_settings
 from tumorlens.pipeline.reporter import LogReporter, Reporter
 from tumorlens.preprocess.cache import Standardised
@@ -40,6 +42,7 @@ def ship(
     whole: runs.Start,
     table: PredictionTable,
     trust: Trust,
+    series: SeriesTrust,
     crossval: Mapping[str, Any],
     tell: Reporter,
 ) -> Path:
@@ -52,6 +55,7 @@ def ship(
         whole: what the cross-validation decided before it began.
         table: out-of-fold answers of that seed, without leaked slices, calibrated.
         trust: fitted to those answers before.
+        series: likewise, for the answers about series.
         crossval: ``metrics.json`` of the cross-validation.
         tell: told how it goes.
 
@@ -69,13 +73,13 @@ def ship(
         with locking.held(place):
             runs.sweep(place)
             start = runs.reopen(place)[2]
-            return _made(place, target, settings, every, ready, start, table, trust, crossval, tell)
+            return _made(place, target, settings, every, ready, start, table, trust, series, crossval, tell)
     recipe = Recipe.from_settings(settings.preprocess)
     fingerprint = runs.fingerprint(every.manifest, ready.digests, recipe.key)
     start = replace(whole, created=runs.now(), fingerprint=fingerprint, notes=(), kind="training")
     with runs.new_folder(place, start.name):
         runs.begin(place, settings, every.manifest, start)
-        return _made(place, target, settings, every, ready, start, table, trust, crossval, tell)
+        return _made(place, target, settings, every, ready, start, table, trust, series, crossval, tell)
 
 
 def _made(
@@ -87,6 +91,7 @@ def _made(
     start: runs.Start,
     table: PredictionTable,
     trust: Trust,
+    series: SeriesTrust,
     crossval: Mapping[str, Any],
     tell: Reporter,
 ) -> Path:
@@ -95,7 +100,10 @@ def _made(
     progress = running.fit(place, settings, every, made, start, log)
     samples = np.asarray(every.images[:: max(1, len(every.manifest) // finishing.PARITY_SLICES)])
     info, onnx = finishing.exported(place, settings, every, made, progress, start, samples, log)
-    info = msgspec.structs.replace(info, **trust.fields("out-of-fold"))
+    gate, rejection = gate_for(every.images, settings.evaluate, log)
+    info = msgspec.structs.replace(
+        info, **trust.fields("out-of-fold"), series=series.fields("out-of-fold"), rejection=rejection
+    )
     metrics = _metrics(settings, every, table, crossval, info, sha256(onnx), start)
     index = {row.id: i for i, row in enumerate(ready.manifest)}
     public = public_metrics(metrics, start.provenance)
@@ -105,6 +113,7 @@ def _made(
         info,
         {
             "model.onnx": onnx,
+            **gate_file(gate),
             "metrics.json": json_bytes(public),
             "predictions.csv": travelling.to_csv().encode(),
             "MODEL_CARD.md": model_card(public, config.to_toml(public_settings(settings))).encode(),
@@ -146,9 +155,11 @@ def _metrics(
             "accuracy_sd_between_seeds": crossval["scores"]["accuracy"]["sd"],
         },
         "subgroups": subgroups(table, bootstrap=resamples, seed=seed),
+        "patients": patients(table),
         "calibration": crossval["calibration"],
         "selective": crossval["selective"],
         "conformal": crossval["conformal"],
+        "series": crossval["series"],
         "clever_hans": crossval["clever_hans"],
         "shortcut": crossval["shortcut"],
         "cross_validation": None,

@@ -18,16 +18,19 @@ from tumorlens.data import split as splitting
 from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.localisation import write_places
 from tumorlens.evaluation.looking import write_looks
-from tumorlens.evaluation.subgroups import subgroups
+from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor
 from tumorlens.inference.trust import Trust
+from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.inference.trust.trust import LEAST_GROUPS, LEAST_SLICES
 from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import looking, pictures, placing, runs, trusting
+from tumorlens.pipeline import looking, pictures, placing, runs, serial, trusting
+from tumorlens.pipeline.dataset import outlined
+from tumorlens.pipeline.gating import gate_file, gate_for
 from tumorlens.pipeline.public import (
     public_metrics,
     public_predictions,
@@ -36,12 +39,13 @@ from tumorlens.pipeline.public import (
     public_sources,
 )
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.scoring import scores, table_of
+from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.report.card import model_card
 from tumorlens.report.findings import class_probes
 from tumorlens.training import export
+from tumorlens.training.gradcam import Explainer
 from tumorlens.training.shuffled import shuffled
 from tumorlens.training.state import Progress
 
@@ -83,17 +87,22 @@ def finish(
 
     samples = images[:: max(1, len(images) // PARITY_SLICES)]
     info, onnx = exported(folder, settings, ready, made, progress, start, samples, tell)
+    network, rejection = gate_for(images, settings.evaluate, tell)
+    info = msgspec.structs.replace(info, rejection=rejection)
     # The scores are made by the very bytes that are deployed.
     with tell.progress("evaluating") as update:
-        outputs = Predictor(Bundle(info, "", onnx, folder / "bundle")).run(images, update)
-    raw = table_of(manifest, encoding.names, outputs, images)
+        outputs = Predictor(Bundle(info, "", onnx, folder / "bundle", network)).run(images, update)
+    outlines = outlined(ready.choose(held_out), info.recipe, tell)
+    raw = table_of(manifest, encoding.names, outputs, images, tumour_shares(outlines))
     leaks = splitting.leaked(ready.manifest)
     copied = set(splitting.leaked(ready.manifest, "val"))
     trust = _trust(raw, outputs, copied, settings, tell)
-    info = msgspec.structs.replace(info, **trust.fields("validation"))
-    predictor = Predictor(Bundle(info, "", onnx, folder / "bundle"))
-    outputs = predictor.judged(outputs)
     table = trusting.judged(raw, trust, outputs.logits)
+    series = serial.fitted(table.where(_held(table, copied)), settings.evaluate)
+    fields = {**trust.fields("validation"), "series": series.fields("validation")}
+    info = msgspec.structs.replace(info, **fields)
+    predictor = Predictor(Bundle(info, "", onnx, folder / "bundle", network))
+    outputs = predictor.judged(outputs)
     table.write_csv(folder / "predictions.csv")
 
     metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
@@ -106,9 +115,10 @@ def finish(
     write_looks(folder / "edits.csv", looks)
 
     def mixed() -> Predictor:
-        return Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle"))
+        return Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle", network))
 
-    places = placing.place(honest, outputs.take(chosen), settings, mixed, tell)
+    explainer = _explainer(made[0], outputs, settings)
+    places = placing.place(honest, outlines.choose(chosen.tolist()), outputs.take(chosen), settings, mixed, explainer)
     write_places(folder / "maps.csv", places)
     found = placing.scored(places, table, settings)
     metrics["test"]["pointing_game"] = placing.pointing_game(found)
@@ -122,12 +132,14 @@ def finish(
             bootstrap=settings.evaluate.bootstrap,
             seed=settings.seed,
         ),
+        "patients": patients(table.where(tested)),
+        "series": _of_series(table.where(tested), series, settings),
     }
     write_json(folder / "metrics.json", metrics)
     report = None
     if settings.evaluate.report:
         try:
-            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor, looks)
+            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor, explainer, looks)
             from tumorlens.report.html import render_report
 
             report = render_report(folder)
@@ -141,6 +153,7 @@ def finish(
         info,
         {
             "model.onnx": onnx,
+            **gate_file(network),
             "metrics.json": json_bytes(public),
             "predictions.csv": travelling.to_csv().encode(),
             "MODEL_CARD.md": model_card(public, config.to_toml(public_settings(settings))).encode(),
@@ -152,7 +165,7 @@ def finish(
 
 def _trust(raw: PredictionTable, outputs: Outputs, copied: set[str], settings: Settings, tell: Reporter) -> Trust:
     """Fitted to the validation slices that share nothing with training."""
-    held = np.array([split == "val" and name not in copied for name, split in zip(raw.ids, raw.splits, strict=True)])
+    held = _held(raw, copied)
     trust = trusting.fitted(raw.where(held), settings.evaluate, outputs.logits[held])
     if settings.evaluate.calibrate and trust.temperature is None:
         tell.note(
@@ -160,6 +173,23 @@ def _trust(raw: PredictionTable, outputs: Outputs, copied: set[str], settings: S
             f"few (at least {LEAST_SLICES} and {LEAST_GROUPS})"
         )
     return trust
+
+
+def _of_series(table: PredictionTable, series: SeriesTrust, settings: Settings) -> dict[str, Any]:
+    return serial.scored(serial.judged(table, series), table, settings.evaluate, settings.seed)
+
+
+def _held(table: PredictionTable, copied: set[str]) -> np.ndarray:
+    """Which are validation slices that share nothing with training, bool (N,)."""
+    return np.array(
+        [split == "val" and name not in copied for name, split in zip(table.ids, table.splits, strict=True)]
+    )
+
+
+def _explainer(model: Any, outputs: Outputs, settings: Settings) -> Explainer | None:
+    """For a network without a map of its own; on another backend than TensorFlow there is none."""
+    needed = outputs.activation is None and import_keras().backend.backend() == "tensorflow"
+    return Explainer(model, settings.seed) if needed else None
 
 
 def exported(

@@ -18,7 +18,7 @@ import numpy as np
 from tumorlens import bundle, io
 from tumorlens.data.inputs import read_inputs
 from tumorlens.errors import DataError, InputError, MissingExtraError, TumorLensError, UsageError
-from tumorlens.inference import Failure, Prediction, Predictor, maps
+from tumorlens.inference import Failure, Prediction, Predictor, engines, maps
 from tumorlens.inference.result import Answer
 from tumorlens.inference.series import SeriesSum
 from tumorlens.io.arrays import from_array
@@ -107,7 +107,7 @@ class Model:
                 for answer in self._predict_input(named, pool, folder, reporter or Reporter()):
                     yield answer
                     if isinstance(answer, Prediction) and answer.frame is None and answer.series:
-                        scans.setdefault(answer.series, SeriesSum(answer)).add(answer)
+                        scans.setdefault(answer.series, self._gathering(answer)).add(answer)
         yield from (scan.answer() for scan in scans.values() if len(scan) > 1)
 
     def _predict_input(
@@ -146,7 +146,7 @@ class Model:
             for answer in self._answer_slices(slices, map_folder):
                 yield answer
                 if answer.series:
-                    whole = whole or SeriesSum(answer)
+                    whole = whole or self._gathering(answer)
                     whole.add(answer)
         if whole:
             yield whole.answer()
@@ -155,18 +155,25 @@ class Model:
         answers = list(self._answer_slices(slices, None))
         if len(answers) < 2 or not answers[0].series:
             return [*answers]
-        whole = SeriesSum(answers[0])
+        whole = self._gathering(answers[0])
         for answer in answers:
             whole.add(answer)
         return [*answers, whole.answer()]
 
+    def _gathering(self, first: Prediction) -> SeriesSum:
+        return SeriesSum(first, self.predictor.series)
+
     def _answer_slices(self, slices: Iterable[Slice], map_folder: Path | None) -> Iterator[Prediction]:
         for answer in self.predictor.predict_slices(slices):
-            yield answer if map_folder is None else replace(answer, map=self._write_map(answer, map_folder))
+            if map_folder is None or answer.predicted is None:  # of a refused slice there is nothing to show
+                yield answer
+            else:
+                yield replace(answer, map=self._write_map(answer, map_folder))
 
     def _write_map(self, answer: Prediction, folder: Path) -> str:
         name = str(answer.predicted)
-        picture = maps.captioned(answer.image, self.map(answer), f"{name} {answer.probabilities[name]:.1%}")
+        scale = maps.MASK_SCALE if answer.mask is not None else maps.CLASS_SCALE
+        picture = maps.captioned(answer.image, self.map(answer), f"{name} {answer.probabilities[name]:.1%}", scale)
         path = folder / f"{_file_name(answer.id)}.png"
         write_bytes(path, cv2.imencode(".png", picture)[1].tobytes())
         return str(path)
@@ -185,13 +192,19 @@ class Model:
         return maps.normalise(activation, len(answer.image))
 
 
-def load(model: str | os.PathLike[str] | None = None, *, threads: int = 0) -> Model:
+def load(model: str | os.PathLike[str] | None = None, *, threads: int = 0, engine: str = engines.DEFAULT) -> Model:
     """Load MODEL: a bundle folder or zip, a run folder, or the name of a shipped model (``default`` when None).
 
+    Args:
+        model: MODEL.
+        threads: for one call of the network; 0 lets the runtime choose.
+        engine: which program runs it, of :data:`tumorlens.inference.engines.ENGINES`.
+
     Raises:
-        ModelError: when there is none, or it is damaged.
+        ModelError: when there is none, or it is damaged, or the engine cannot run it.
+        UsageError: for an unknown engine, or one whose package is not installed.
     """
-    return Model(Predictor(bundle.load(model), threads))
+    return Model(Predictor(bundle.load(model), threads, engine))
 
 
 def _read(path: str, frame: int | None) -> Slice | Failure:

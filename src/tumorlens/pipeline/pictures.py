@@ -17,6 +17,7 @@ from tumorlens.pipeline import looking
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.report import image_figures
 from tumorlens.training import augment
+from tumorlens.training.gradcam import Explainer
 
 _RANDOM, _MISTAKES, _EDITED, _ORIGINALS, _VARIANTS = 20, 8, 4, 4, 5
 
@@ -30,6 +31,7 @@ def draw(
     table: PredictionTable,
     outputs: Outputs,
     predictor: Predictor,
+    explainer: Explainer | None,
     looks: Sequence[Look],
 ) -> None:
     """Write ``figures/*.png`` and ``*.svg``: random test images, worst mistakes, erased tumours, augmentation.
@@ -43,6 +45,7 @@ def draw(
         table: theirs.
         outputs: theirs.
         predictor: of the bundle.
+        explainer: makes the maps of a network that has none of its own; by occlusion without.
         looks: at slices without their tumour.
 
     Raises:
@@ -58,10 +61,14 @@ def draw(
     wrong = tested[true[tested] != predicted[tested]]
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
     if len(worst):
-        shown = np.stack([_map(images[i], table.names.index(predicted[i]), outputs, i, predictor) for i in worst])
+        codes = table.predicted_codes[worst]
+        if explainer is None:
+            shown = [_map(images[i], code, outputs, i, predictor) for i, code in zip(worst, codes, strict=True)]
+        else:
+            shown = [maps.normalise(one, images.shape[1]) for one in explainer(images[worst], codes)]
         image_figures.mistakes_figure(
             images[worst],
-            shown,
+            np.stack(shown),
             list(true[worst]),
             list(predicted[worst]),
             confidence[worst],

@@ -12,10 +12,10 @@ from tumorlens.config import Settings
 from tumorlens.evaluation.localisation import Place, baselines, localisation, place_of
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
-from tumorlens.pipeline.dataset import outlined
-from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.recipe import head_mask
+from tumorlens.training.gradcam import Explainer
 
 # The shuffled network is there to fail, which a few hundred slices show.
 _SHUFFLED = 300
@@ -26,44 +26,48 @@ _CHANCE = 8
 
 def place(
     tested: Standardised,
+    outlines: Outlines,
     outputs: Outputs,
     settings: Settings,
     shuffled: Callable[[], Predictor],
-    tell: Reporter,
+    explainer: Explainer | None,
 ) -> list[Place]:
-    """Where the maps lie, for slices with an outline; nothing for a network without a map.
+    """Where the maps lie, for slices with an outline; nothing where no map can be made.
 
     The class map is that of the class which was answered.
 
     Args:
         tested: slices that were not trained on.
+        outlines: theirs.
         outputs: of the network, for them.
         settings: of the run.
         shuffled: makes the same network with its weights shuffled; called where there is a mask.
-        tell: told how it goes.
+        explainer: makes the maps of a network that has none of its own.
     """
-    if (outputs.activation is None and outputs.mask is None) or not any(row.mask for row in tested.manifest):
+    own_map = outputs.activation is not None or outputs.mask is not None
+    if not own_map and explainer is None:
         return []
-    outlines = outlined(tested, settings, tell)
-    known = np.flatnonzero(outlines.place >= 0).tolist()
+    known = [i for i in np.flatnonzero(outlines.place >= 0).tolist() if (outlines.of([i])[0] > 127).any()]
     if not known:
         return []
+    tumours = {index: outlines.of([index])[0] > 127 for index in known}
     ids = [row.id for row in tested.manifest]
+    few = np.sort(np.random.default_rng([settings.seed, _CHANCE]).permutation(known)[:_SHUFFLED]).tolist()
     found = []
     for index in known:
-        tumour = outlines.of([index])[0] > 127
-        if not tumour.any():
-            continue
-        image = np.asarray(tested.images[index])
-        found += _maps(ids[index], "", outputs, index, tumour)
-        found += baselines(ids[index], tumour, head_mask(image.astype(np.float32)))
-    rng = np.random.default_rng([settings.seed, _CHANCE])
-    few = np.sort(rng.permutation(known)[:_SHUFFLED]).tolist()
-    random = shuffled().run(np.asarray(tested.images[few]))
-    for number, index in enumerate(few):
-        tumour = outlines.of([index])[0] > 127
-        if tumour.any():
-            found += _maps(ids[index], "_shuffled", random, number, tumour)
+        head = head_mask(np.asarray(tested.images[index]).astype(np.float32))
+        found += _maps(ids[index], "", outputs, index, tumours[index])
+        found += baselines(ids[index], tumours[index], head)
+    if own_map:
+        random = shuffled().run(np.asarray(tested.images[few]))
+        for number, index in enumerate(few):
+            found += _maps(ids[index], "_shuffled", random, number, tumours[index])
+    elif explainer is not None:
+        codes = outputs.probabilities.argmax(axis=1)
+        for explain, suffix, chosen in ((explainer, "", known), (explainer.shuffled, "_shuffled", few)):
+            made = explain(np.asarray(tested.images[chosen]), codes[chosen])
+            for index, one in zip(chosen, made, strict=True):
+                found.append(_class_map(ids[index], f"gradcam{suffix}", one, tumours[index]))
     return found
 
 
@@ -71,12 +75,17 @@ def _maps(name: str, suffix: str, outputs: Outputs, index: int, tumour: np.ndarr
     found = []
     if outputs.activation is not None:
         activation = outputs.activation[index, :, :, int(outputs.probabilities[index].argmax())]
-        shown = maps.normalise(activation, len(tumour))
-        found.append(place_of(name, f"class{suffix}", shown, _peak(activation, len(tumour)), tumour))
+        found.append(_class_map(name, f"class{suffix}", activation, tumour))
     if outputs.mask is not None:
-        mask = outputs.mask[index]
-        found.append(place_of(name, f"mask{suffix}", maps.enlarge(mask, len(tumour)), _peak(mask, len(tumour)), tumour))
+        mask, size = outputs.mask[index], len(tumour)
+        peak = _peak(mask, size, _SMOOTH)
+        found.append(place_of(name, f"mask{suffix}", maps.enlarge(mask, size), peak, tumour))
     return found
+
+
+def _class_map(name: str, what: str, activation: np.ndarray, tumour: np.ndarray) -> Place:
+    size = len(tumour)
+    return place_of(name, what, maps.normalise(activation, size), _peak(activation, size), tumour)
 
 
 def _peak(values: np.ndarray, size: int, smooth: float = 0.0) -> int:
@@ -96,7 +105,7 @@ def pointing_game(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """The contract's entry: of the map that is shown with an answer, and the better of the two points."""
     if not found:
         return None
-    shown = found["mask"] if "mask" in found else found["class"]
+    shown = next(found[what] for what in ("mask", "class", "gradcam") if what in found)
     return {
         "hit_rate": shown["hit_rate"],
         "baseline": max(found["centre"]["hit_rate"], found["head"]["hit_rate"]),

@@ -247,7 +247,7 @@ def _implants(facts: Facts, settings: Settings) -> list[Choice]:
     if settings.model.name != "guided" or not facts.tied or not settings.augment.enabled:
         return []
     why = "most tumour-free slices come from data sets without tumours: otherwise the data set tells the class"
-    return [Choice("augment.twins", 0.2, why), Choice("augment.transplants", 0.3, why)]
+    return [Choice("augment.twins", 0.1, why), Choice("augment.transplants", 0.15, why)]
 
 
 def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, settings: Settings) -> list[Choice]:

@@ -24,6 +24,7 @@ from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.plane import guess_planes
+from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
 from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.implants import Implants
@@ -184,7 +185,7 @@ def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outl
     Raises:
         DataError: when there is none.
     """
-    every = outlined(ready, settings, tell)
+    every = outlined(ready, Recipe.from_settings(settings.preprocess), tell)
     for problem in every.problems:
         tell.warn(f"a mask is not used: {problem.reason}")
     chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]

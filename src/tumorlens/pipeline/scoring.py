@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tumorlens.config import EvaluateSettings
 from tumorlens.data.manifest import Manifest
+from tumorlens.errors import InputError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs
+from tumorlens.io.facts import file_facts
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.plane import guess_planes
 from tumorlens.preprocess.stack import Stack
 
 
 def table_of(
-    manifest: Manifest, labels: tuple[str, ...], outputs: Outputs, images: np.ndarray | Stack
+    manifest: Manifest,
+    labels: tuple[str, ...],
+    outputs: Outputs,
+    images: np.ndarray | Stack,
+    tumours: Sequence[float | None] = (),
 ) -> PredictionTable:
     """The predictions beside the truth, one row per slice of the manifest.
 
@@ -25,6 +33,7 @@ def table_of(
         labels: the classes, in the order of the outputs.
         outputs: for them.
         images: uint8 (N, S, S), as standardised; their planes are guessed.
+        tumours: the tumour's share of each, by its mask; none are known when empty.
     """
     return PredictionTable.build(
         labels,
@@ -39,7 +48,31 @@ def table_of(
         planes=guess_planes(images),
         accepted=None if outputs.accepted is None else [bool(one) for one in outputs.accepted],
         sets=outputs.sets,
+        refused=None if outputs.refused is None else [bool(one) for one in outputs.refused],
+        sides=sides(manifest),
+        tumours=tumours,
     )
+
+
+def sides(manifest: Manifest) -> list[int]:
+    """The longer side of each slice's picture as stored, in pixels; 0 for volumes, arrays and what cannot be read."""
+    known: dict[str, int] = {}
+    for row in manifest:
+        if row.path not in known:
+            try:
+                facts = file_facts(row.path)
+            except InputError:
+                known[row.path] = 0
+            else:
+                known[row.path] = max(facts.height or 0, facts.width or 0)
+    return [known[row.path] for row in manifest]
+
+
+def tumour_shares(outlines: Outlines) -> list[float | None]:
+    """The tumour's share of each framed slice, 0..1, to four digits; None where it has no mask."""
+    return [
+        None if place < 0 else round(float(outlines.masks[place].mean()) / 255, 4) for place in outlines.place.tolist()
+    ]
 
 
 def scores(

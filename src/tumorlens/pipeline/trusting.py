@@ -50,7 +50,9 @@ def logits_of(table: PredictionTable) -> NDArray[np.float64]:
 def judged(table: PredictionTable, trust: Trust, logits: NDArray[np.floating] | None = None) -> PredictionTable:
     """Uncalibrated answers as they are with trust: probabilities, sets, and which are accepted."""
     made = trust.judge(logits_of(table) if logits is None else logits, table.names)
-    accepted = table.accepted if made.accepted is None else tuple(bool(one) for one in made.accepted)
+    accepted = table.accepted
+    if made.accepted is not None:
+        accepted = tuple(bool(sure) and not refused for sure, refused in zip(made.accepted, table.refused, strict=True))
     return replace(table, probabilities=made.probabilities, sets=made.sets, accepted=accepted)
 
 

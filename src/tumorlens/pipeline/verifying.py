@@ -26,12 +26,13 @@ from tumorlens.config import EvaluateSettings, Settings
 from tumorlens.errors import InputError, ModelError, UsageError
 from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
-from tumorlens.evaluation.subgroups import subgroups
+from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
 from tumorlens.inference.trust import Trust, softmax
+from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.atomic import json_bytes
-from tumorlens.pipeline import crossscoring, folds, looking, placing, runs, trusting
+from tumorlens.pipeline import crossscoring, folds, looking, placing, runs, serial, trusting
 from tumorlens.pipeline.public import LEAKED, public_metrics, public_settings
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores
@@ -102,7 +103,7 @@ def _of_run(folder: Path, stored: Mapping[str, Any], slices: int, seed: int, tel
     shared = leaks | copied
     splits = zip(table.ids, table.splits, strict=True)
     marked = replace(table, splits=tuple(f"{split}{LEAKED}" if name in shared else split for name, split in splits))
-    again = _scores(marked, _trust(loaded), settings.evaluate, settings.seed, stored)
+    again = _scores(marked, _trust(loaded), loaded.info.series, settings.evaluate, settings.seed, stored)
     looks, places = folder / "edits.csv", folder / "maps.csv"
     again["clever_hans"] = looking.gap(read_looks(looks), table, settings) if looks.is_file() else None
     again["localisation"] = placing.scored(read_places(places), table, settings) if places.is_file() else None
@@ -148,7 +149,7 @@ def _of_bundle(loaded: Bundle) -> list[Check]:
     card = loaded.read("MODEL_CARD.md").decode()
     settings = _settings_of(card)
     table = PredictionTable.parse(loaded.read("predictions.csv").decode(), f"{loaded.where}/predictions.csv")
-    again = _scores(table, _trust(loaded), settings.evaluate, settings.seed, stored)
+    again = _scores(table, _trust(loaded), loaded.info.series, settings.evaluate, settings.seed, stored)
     if again["test"]:  # of maps, the bundle has no answers
         again["test"]["pointing_game"] = (stored.get("test") or {}).get("pointing_game")
     return [
@@ -160,7 +161,12 @@ def _of_bundle(loaded: Bundle) -> list[Check]:
 
 
 def _scores(
-    table: PredictionTable, trust: Trust, chosen: EvaluateSettings, seed: int, stored: Mapping[str, Any]
+    table: PredictionTable,
+    trust: Trust,
+    series: Mapping[str, Any] | None,
+    chosen: EvaluateSettings,
+    seed: int,
+    stored: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What ``metrics.json`` says that follows from the answers."""
     alpha = trust.conformal.alpha if trust.conformal else None
@@ -176,11 +182,19 @@ def _scores(
         leaked = {name for name, one in zip(part.ids, part.splits, strict=True) if one.endswith(LEAKED)}
         return scores(part, leaked, chosen, seed, alpha) if len(part) else None
 
-    again: dict[str, Any] = {"test": of("test"), "subgroups": subgroups(clean, bootstrap=chosen.bootstrap, seed=seed)}
+    again: dict[str, Any] = {
+        "test": of("test"),
+        "subgroups": subgroups(clean, bootstrap=chosen.bootstrap, seed=seed),
+        "patients": patients(clean),
+    }
     again["as_shipped"] = (again["test"] or {}).get("as_shipped")
     if not out_of_fold:
         again["validation"] = of("val")
     told = stored.get("calibration")
+    if stored.get("series") is not None:
+        again["series"] = _of_series(
+            clean, SeriesTrust.read(series, clean.names), told or {}, chosen, seed, bool(out_of_fold)
+        )
     if told is not None and ("temperatures" in told or not out_of_fold):
         temperatures = told.get("temperatures") or {}
         each = np.array([temperatures.get(fold, told["temperature"]) for fold in clean.folds])
@@ -189,6 +203,22 @@ def _scores(
             replace(clean, probabilities=raw), clean, trust, seed, temperatures or None
         )
     return again
+
+
+def _of_series(
+    table: PredictionTable,
+    series: SeriesTrust,
+    calibration: Mapping[str, Any],
+    chosen: EvaluateSettings,
+    seed: int,
+    out_of_fold: bool,
+) -> dict[str, Any]:
+    if not out_of_fold:
+        return serial.scored(serial.judged(table, series), table, chosen, seed)
+    each = calibration.get("temperatures") or {}
+    own = np.array([each.get(fold, 1.0) for fold in table.folds])
+    raw = replace(table, probabilities=softmax(trusting.logits_of(table) * own[:, np.newaxis]))
+    return serial.scored(serial.cross_fitted(raw, each, chosen), table, chosen, seed)
 
 
 def _trust(loaded: Bundle) -> Trust:

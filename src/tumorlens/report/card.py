@@ -53,7 +53,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
         "## Scores",
         _scores(metrics),
         *(["## How far an answer can be trusted", trusted] if (trusted := _trusted(metrics)) else []),
-        *(["## Sources and planes", parts] if (parts := _subgroups(metrics)) else []),
+        *(["## Parts of the slices", parts] if (parts := _subgroups(metrics)) else []),
         *(["## Is it looking at the tumour?", looked] if (looked := _looking(metrics)) else []),
         "## Limits",
         _limits(metrics),
@@ -201,7 +201,8 @@ def _subgroups(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     header = ["Part of the test slices", "Slices", "Accuracy", "95 % interval", "Classes in it"]
-    return _table(header, [[markdown(cell) for cell in row] for row in rows])
+    table = _table(header, [[markdown(cell) for cell in row] for row in rows])
+    return "\n\n".join(part for part in (table, subgroups.by_patient(metrics)) if part)
 
 
 def _trusted(metrics: Mapping[str, Any]) -> str:
@@ -263,7 +264,7 @@ def _limits(metrics: Mapping[str, Any]) -> str:
             "come from that."
         )
     if worst := subgroups.worst(metrics):
-        limits.append(worst)
+        limits.append(markdown(worst))
     if not scored(metrics, "validation") and not metrics.get("out_of_fold"):
         limits.append("There was no validation set.")
     weak = [n for n, part in test["per_class"].items() if part["sensitivity"] is not None and part["sensitivity"] < 0.8]

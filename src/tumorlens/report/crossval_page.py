@@ -84,7 +84,11 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
             audit,
             "This network, cross-validation",
         ),
-        "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
+        "subgroups": {
+            "rows": subgroups.rows(metrics),
+            "worst": subgroups.worst(metrics),
+            "patients": subgroups.by_patient(metrics),
+        },
         "trust": trust.view(metrics),
         "looking": looking.view(metrics),
         "plan": plan_rows(path),

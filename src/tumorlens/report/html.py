@@ -11,6 +11,7 @@ from tumorlens.evaluation.curves import class_curves
 from tumorlens.io.atomic import write_text
 from tumorlens.report import page, tiles
 from tumorlens.report.charts import Spec, balance_chart, confusion_chart, history_chart
+from tumorlens.report.checklist import render_checklist
 from tumorlens.report.curve_charts import (
     calibration_bins,
     confidence_chart,
@@ -55,6 +56,7 @@ def render_report(run_dir: str | Path) -> Path:
     )
     path = run.path / "report.html"
     write_text(path, html)
+    render_checklist(run)
     return path
 
 

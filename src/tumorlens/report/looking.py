@@ -36,8 +36,10 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
 _MAPS = {
     "mask": "Predicted tumour mask",
     "class": "Class-activation map of the answer",
+    "gradcam": "Grad-CAM of the answer",
     "mask_shuffled": "The mask, weights shuffled",
     "class_shuffled": "The class map, weights shuffled",
+    "gradcam_shuffled": "Grad-CAM, weights shuffled",
     "head": "Middle of the head",
     "centre": "Middle of the picture",
 }

@@ -47,7 +47,11 @@ def view(run: RunFolder) -> dict[str, Any]:
         "overall": _overall(metrics),
         "folds": _folds(metrics),
         "shortcuts": findings.shortcuts(metrics, run.audit),
-        "subgroups": {"rows": subgroups.rows(metrics), "worst": subgroups.worst(metrics)},
+        "subgroups": {
+            "rows": subgroups.rows(metrics),
+            "worst": subgroups.worst(metrics),
+            "patients": subgroups.by_patient(metrics),
+        },
         "trust": trust.view(metrics),
         "looking": looking.view(metrics),
         "mistakes_n": _mistakes(test),

@@ -1,4 +1,4 @@
-"""Scores by source and plane, in words."""
+"""Scores by source, plane, tumour and picture size, and by patient, in words."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ from tumorlens.report import words
 
 Row = tuple[str, str, str, str, str]
 _PLANES = {"axial": "axial", "coronal": "coronal", "sagittal": "sagittal", "unsure": "plane not recognised"}
+_PICTURES = {"small": "up to 256 pixels", "medium": "257 to 512 pixels", "large": "more than 512 pixels"}
+_ORDER = ("small", "medium", "large")
 # Fewer slices say nothing about a part.
 _LEAST = 20
 
 
 def rows(metrics: Mapping[str, Any]) -> list[Row]:
-    """Name, slices, accuracy, interval and classes of each part; a single source is no part of its own."""
+    """Name, slices, accuracy, interval and classes of each part; a single part of its kind is none."""
     made = []
     for kind, parts in (metrics.get("subgroups") or {}).items():
-        if kind == "source" and len(parts) < 2:
+        if kind != "plane" and len(parts) < 2:
             continue
-        for name, part in parts.items():
-            shown = _PLANES.get(name, name) if kind == "plane" else f"source {name}"
+        for name in sorted(parts, key=lambda name: (_ORDER.index(name) if name in _ORDER else 0, name)):
+            part = parts[name]
             classes = ", ".join(f"{title(label)} {words.count(n)}" for label, n in part["classes"].items())
             share, interval = words.percent(part["accuracy"]), words.percent_range(part["accuracy_ci95"])
-            made.append((shown, words.count(part["n"]), share, interval, classes))
+            made.append((_shown(kind, name, part), words.count(part["n"]), share, interval, classes))
     return made
+
+
+def _shown(kind: str, name: str, part: Mapping[str, Any]) -> str:
+    """A part's name for people."""
+    if kind == "plane":
+        return _PLANES.get(name, name)
+    if kind == "picture_size":
+        return f"pictures of {_PICTURES[name]}"
+    if kind == "tumour_size":
+        return f"{name} tumours (up to {words.percent(part['upto'])} of the picture)"
+    return f"source {name}"
 
 
 def worst(metrics: Mapping[str, Any]) -> str:
     """A sentence about the part with the lowest accuracy; empty where no part is large enough."""
     found = [
-        (part["accuracy"], f"{kind} {name}", part)
+        (part["accuracy"], _shown(kind, name, part), part)
         for kind, parts in (metrics.get("subgroups") or {}).items()
         for name, part in parts.items()
         if part["n"] >= _LEAST and len(parts) > 1
@@ -39,4 +52,17 @@ def worst(metrics: Mapping[str, Any]) -> str:
     if not found:
         return ""
     share, name, part = min(found, key=lambda one: one[:2])
-    return f"Weakest on {words.markdown(name)}: {words.percent(share)} of {words.plural(part['n'], 'slice')}."
+    return f"Weakest on {name}: {words.percent(share)} of {words.plural(part['n'], 'slice')}."
+
+
+def by_patient(metrics: Mapping[str, Any]) -> str:
+    """A sentence about how errors are spread over patients; empty where none has several slices."""
+    found = metrics.get("patients")
+    if not found:
+        return ""
+    few = found["less_right"] + found["none_right"]
+    return (
+        f"Of {words.plural(found['n'], 'patient')} with three slices or more, all slices are right for "
+        f"{words.count(found['all_right'])}, fewer than half for {words.count(few)}, none for "
+        f"{words.count(found['none_right'])}."
+    )

@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
+from tumorlens.report import robustness
 from tumorlens.report.words import (
     NBSP,
     NONE,
@@ -69,7 +70,9 @@ def looking_facts(metrics: Mapping[str, Any]) -> list[Fact]:
 
 def scores_text(document: Mapping[str, Any]) -> str:
     """One evaluation (the contract's ``evaluate --json`` document) as plain text; ends without a newline."""
-    return _text(document, "Accuracy", [], looking_facts(document))
+    text = _text(document, "Accuracy", [], looking_facts(document))
+    held = document.get("robustness")
+    return f"{text}\n\n{plain(fill(robustness.sentence(held), _WIDTH))}" if held else text
 
 
 def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:

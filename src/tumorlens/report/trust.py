@@ -15,7 +15,7 @@ Line = tuple[str, str, str]
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
     """What is claimed, the number, and what to compare it with; nothing where the model was not calibrated."""
     test = scores(metrics)
-    return [*_calibration(metrics), *_sets(test), *_selective(metrics, test)]
+    return [*_calibration(metrics), *_sets(test), *_selective(metrics, test), *_gate(metrics, test), *_series(metrics)]
 
 
 def classes(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -66,6 +66,25 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "source": " ".join(part for part in (where, _always(metrics)) if part),
         "none": "The probabilities are not calibrated: calibration is switched off, or too few slices were held out.",
     }
+
+
+def _gate(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
+    if test.get("refused") is None:
+        return []
+    sources = ((metrics.get("subgroups") or {}).get("source") or {}).values()
+    most = max((part["refused"] or 0.0 for part in sources), default=0.0)
+    beside = f"all are meant to be brain MRI; of one source, at most {words.percent(most)}"
+    return [("Slices refused as no brain MRI", words.percent(test["refused"]), beside)]
+
+
+def _series(metrics: Mapping[str, Any]) -> list[Line]:
+    found = metrics.get("series")
+    if not found:
+        return []
+    rules = {name: words.percent(rule["accuracy"]) for name, rule in found["rules"].items()}
+    beside = f"mean of all slices {rules['mean']}, the most suspicious slice alone {rules['max']}"
+    name = f"All slices of a patient together ({words.plural(found['n'], 'patient')})"
+    return [(name, words.percent(found["accuracy"]), beside)]
 
 
 def _always(metrics: Mapping[str, Any]) -> str:

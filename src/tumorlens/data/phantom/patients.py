@@ -20,6 +20,7 @@ from .anatomy import SELLA, Anatomy, Surfaces
 from .brain import paint_brain
 from .canvas import Plane
 from .context import make_scene
+from .fields import Array
 from .incidental import Incidentals
 from .lesions import Lesion
 from .outside import paint_outside, paint_petrous
@@ -29,7 +30,7 @@ from .signal import Sequence, signal_table
 from .tissue import TISSUES
 from .vessels import Vessels, paint_vessels
 
-__all__ = ["CLASSES", "PLANES", "PhantomSlice", "patient_size", "patient_slices"]
+__all__ = ["CLASSES", "PLANES", "Block", "Patient", "PhantomSlice", "patient_size", "patient_slices"]
 
 CLASSES: Final = ("glioma", "meningioma", "no_tumor", "pituitary")
 PLANES: Final = ("axial", "coronal", "sagittal")
@@ -66,7 +67,9 @@ class PhantomSlice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """What the patients of a block share, and one's class."""
+
     label: str
     slices: int
     plane: str
@@ -74,10 +77,10 @@ class _Block:
     free: bool
 
 
-def _block(seed: int, k: int) -> _Block:
+def _block(seed: int, k: int) -> Block:
     rng = np.random.default_rng([seed, k // len(CLASSES), 4])
     order = rng.permutation(len(CLASSES))
-    return _Block(
+    return Block(
         label=CLASSES[int(order[k % len(CLASSES)])],
         slices=int(rng.integers(3, 6)),
         plane=PLANES[int(rng.choice(3, p=(0.36, 0.32, 0.32)))],
@@ -103,11 +106,11 @@ def _tilt(axes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.flo
     return result
 
 
-class _Patient:
+class Patient:
     """One patient's anatomy, tumour, series and scanner settings."""
 
-    def __init__(self, seed: int, k: int) -> None:
-        self.block = _block(seed, k)
+    def __init__(self, seed: int, k: int, block: Block | None = None) -> None:
+        self.block = block or _block(seed, k)
         self.name = f"P{k:05d}"
         self.seed, self.k = seed, k
         plane = self.block.plane
@@ -209,16 +212,18 @@ class _Patient:
         # The head coil's reach ends below the skull: the neck and lower face fade.
         low = smoothstep(scene.coarse.at.z, self.fade - 55, self.fade)
         scene.canvas.image *= plane.fine(self.dim + (1 - self.dim) * low)
-        image = expose(
-            plane.paste(scene.canvas.image), self.camera, np.random.default_rng([self.seed, self.k, 2, index])
-        )
+        image = self.expose(plane.paste(scene.canvas.image), np.random.default_rng([self.seed, self.k, 2, index]))
         spacing = (self.camera.spacing, self.camera.spacing)
         return PhantomSlice(image, mask, self.block.label, self.name, self.block.plane, index, spacing)
+
+    def expose(self, drawn: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The picture that the scanner makes of what was drawn, float32 at working size."""
+        return expose(drawn, self.camera, rng)
 
 
 def patient_slices(seed: int, k: int, limit: int | None = None) -> Iterator[PhantomSlice]:
     """The slices of patient `k` of `seed`, at most `limit`; they depend on nothing else."""
-    patient = _Patient(seed, k)
+    patient = Patient(seed, k)
     n = patient.block.slices if limit is None else min(limit, patient.block.slices)
     for index in range(n):
         yield patient.slice(index)

@@ -1,0 +1,115 @@
+"""The model that ships: there, small, honest, made by the committed recipe, and right where it must not be wrong."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import tumorlens
+from tumorlens import bundle, config, io
+from tumorlens.bundle.info import GATE
+from tumorlens.cli.main import main
+from tumorlens.inference import Prediction, SeriesPrediction
+from tumorlens.pipeline.model import Model
+from tumorlens.pipeline.verifying import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST = 8 * 2**20
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return tumorlens.load()
+
+
+def test_it_is_small_and_complete() -> None:
+    loaded = bundle.load("default")
+    assert loaded.info.labels == ("glioma", "meningioma", "no_tumor", "pituitary")
+    assert {"model.onnx", GATE, "metrics.json", "predictions.csv", "MODEL_CARD.md"} == set(loaded.info.files)
+    assert sum(path.stat().st_size for path in loaded.where.iterdir()) <= LARGEST
+    for part in ("calibration", "conformal", "selective", "series", "rejection"):
+        assert getattr(loaded.info, part) is not None
+    assert not loaded.info.caution
+
+
+def test_the_card_names_every_source_with_its_licence_and_says_whose_scores_they_are() -> None:
+    loaded = bundle.load("default")
+    card = loaded.read("MODEL_CARD.md").decode()
+    for source in tomllib.loads((ROOT / "recipes" / "default-data.toml").read_text(encoding="utf-8"))["source"]:
+        for fact in ("title", "licence"):
+            assert source[fact].replace("_", "\\_").split("(")[0] in card.replace("\\(", "(")
+    assert "Out of fold, 5 folds" in card
+    metrics = json.loads(loaded.read("metrics.json"))
+    assert metrics["out_of_fold"]["folds"] == 5
+    assert {"figshare", "mixed_web"} <= set(metrics["subgroups"]["source"])
+
+
+def test_it_was_made_by_the_committed_recipe() -> None:
+    recipe = config.load(ROOT / "recipes" / "default.toml")
+    info = bundle.load("default").info
+    assert info.recipe.size == recipe.preprocess.size
+    assert info.training["model"] == recipe.model.name
+    assert info.training["epochs"] == recipe.train.epochs
+    assert info.training["seed"] == recipe.seed
+
+
+def test_its_scores_follow_from_its_answers() -> None:
+    assert [check.name for check in verify("default") if check.ok is False] == []
+
+
+def test_predict_needs_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tumorlens.data.phantom import make_slices
+
+    path = tmp_path / "drawn.png"
+    cv2.imwrite(str(path), next(iter(make_slices(1, seed=8))).image)
+    assert main(["predict", str(path), "--format", "json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["model"]["name"] == "default"
+    assert entry["verdict"] in ("accepted", "uncertain")
+    assert entry["set"] is not None
+
+
+def test_what_is_no_brain_gets_no_class(model: Model, shared_data: Path) -> None:
+    photos = sorted((shared_data / "not_brain_mri" / "photos").iterdir())[:20]
+    found = model.predict(photos)
+    assert isinstance(found, list)
+    refused = [one.verdict == "not_brain_mri" for one in found if isinstance(one, Prediction)]
+    assert sum(refused) >= 19
+
+
+def known(folder: Path) -> Iterator[tuple[str, Path]]:
+    for name in ("glioma", "meningioma", "pituitary"):
+        for path in sorted((folder / "figshare" / "images" / name).iterdir())[:400:20]:
+            yield name, path
+
+
+def test_it_names_the_tumours_that_it_learned_from(model: Model, shared_data: Path) -> None:
+    """No score: these were trained on. It tells a broken file or recipe from a working one."""
+    names, paths = zip(*known(shared_data), strict=True)
+    found = model.predict(list(paths))
+    assert isinstance(found, list)
+    right = [one.predicted == name for one, name in zip(found, names, strict=True) if isinstance(one, Prediction)]
+    assert np.mean(right) >= 0.9
+
+
+def test_a_healthy_series_is_called_healthy_and_stands_on_its_slices(model: Model, shared_data: Path) -> None:
+    *_, whole = model.predict_paths([str(shared_data / "dicom" / "t1w_head")])
+    assert isinstance(whole, SeriesPrediction)
+    assert whole.predicted == "no_tumor"
+    assert set(whole.supporting) <= set(whole.slices)
+    assert whole.verdict in ("accepted", "uncertain")
+
+
+def test_every_door_gives_the_same_answer(model: Model, shared_data: Path) -> None:
+    _, path = next(iter(known(shared_data)))
+    one = model.predict(path)
+    other = model.predict(io.read_slice(str(path)))
+    assert isinstance(one, Prediction)
+    assert isinstance(other, Prediction)
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
