@@ -12,6 +12,7 @@ from functools import reduce
 from pathlib import Path
 
 from tumorlens import bundle
+from tumorlens.data import split as splitting
 from tumorlens.inference import Predictor
 from tumorlens.pipeline import folds, robustness, runs
 from tumorlens.pipeline.reporter import Reporter
@@ -30,7 +31,8 @@ def main() -> None:
     parts = []
     for fold in folds.plan(manifest, settings):
         place = folds.place_of(options.crossval / f"seed-{settings.seed}", fold.name)
-        own = manifest.where(lambda row, name=fold.name: row.fold == name)
+        leaked = splitting.leaked(fold.manifest)
+        own = manifest.where(lambda row, name=fold.name, leaked=leaked: row.fold == name and row.id not in leaked)
         parts.append(robustness.ask(own, Predictor(bundle.load(place)), settings, Reporter(), options.slices))
         print(f"fold {fold.name}: {len(parts[-1].tables['clean', 0])} slices", flush=True)
     found = robustness.scored(reduce(robustness.Corrupted.joined, parts), settings)

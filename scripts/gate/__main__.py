@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def threshold(logits: np.ndarray, kinds: np.ndarray) -> float:
     for kind in sorted(set(kinds)):
         own = logits[kinds == kind]
         if len(own) >= FEWEST and kind not in DRAWN:
-            limits.append(float(np.quantile(own, 1 - REFUSED)))
+            limits.append(float(np.quantile(own, 1 - REFUSED, method="higher")))
     return max(limits)
 
 
@@ -149,7 +150,7 @@ def make(pictures: Pictures, steps: int, seed: int) -> None:
         for kind in sorted(set(pictures.kinds))
     }
     facts = {
-        "threshold": round(limit, 4),
+        "threshold": math.ceil(1e4 * limit) / 1e4,
         "note": "at most 1 % of the slices of each MR source of 100 or more that it was made from are refused",
         "refused": rates,
         "n": {str(kind): int((pictures.kinds == kind).sum()) for kind in sorted(set(pictures.kinds))},

@@ -74,7 +74,7 @@ class InputError(TumorLensError):
     """One input (file, member, frame) that cannot be used.
 
     Codes: ``not_found``, ``empty``, ``truncated``, ``corrupt``, ``not_an_image``, ``unsupported``, ``too_large``,
-    ``no_permission``, ``not_mr``, ``not_head``, ``mask``.
+    ``no_permission``, ``not_mr``, ``not_head``, ``localiser``, ``mask``.
     """
 
     code = "corrupt"

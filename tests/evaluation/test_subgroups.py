@@ -67,3 +67,10 @@ def test_patients_with_few_slices_are_not_counted() -> None:
         "none_right": 1,
     }
     assert patients(table(right)) is None
+
+
+def test_patients_of_two_data_sets_may_have_one_name() -> None:
+    made = table([True] * 3 + [False] * 3, patients=["1"] * 6, sources=["a"] * 3 + ["b"] * 3)
+    found = patients(made)
+    assert found is not None
+    assert (found["n"], found["all_right"], found["none_right"]) == (2, 1, 1)

@@ -139,20 +139,23 @@ def test_a_series_stands_on_the_slices_that_are_brain(gated: Path, heads: list[n
 
     brain = list(model.predictor.predict_slices(tumorlens.Slice(one.astype(np.float32), "a") for one in heads[:4]))
     mixed = whole([*heads[:4], *noise])
-    assert mixed.slices == ("v#0", "v#1", "v#2", "v#3")
+    assert mixed.answered == ("v#0", "v#1", "v#2", "v#3")
+    assert len(mixed.slices) == 7
     assert mixed.verdict is None
     for name, value in mixed.probabilities.items():
         assert value == pytest.approx(np.mean([answer.probabilities[name] for answer in brain]), abs=1e-6)
     foreign = whole([heads[0], *noise])
     assert foreign.predicted is None
     assert foreign.as_dict()["verdict"] == "not_brain_mri"
-    assert "3 of 4" in str(foreign.reason)
+    assert foreign.aside == {"not_brain_mri": 3}
+    assert "of 4 slices only 1" in str(foreign.reason)
 
 
 def test_data_that_the_gate_knows_give_the_model_one(heads: list[np.ndarray]) -> None:
-    assert gate_for(shown(heads), EvaluateSettings(), Reporter()) == shipped()
+    assert gate_for(shown(heads), 128, EvaluateSettings(), Reporter()) == shipped()
     small_ones = shown(heads, Recipe(size=48))
-    assert gate_for(small_ones, EvaluateSettings(), Reporter()) == (b"", None)
+    assert gate_for(small_ones, 48, EvaluateSettings(), Reporter()) == (b"", None)
+    assert gate_for(shown(heads)[:0], 128, EvaluateSettings(), Reporter()) == shipped()
 
 
 @pytest.mark.parametrize("rejection", [{}, {"threshold": "high"}])
@@ -170,6 +173,6 @@ def test_data_that_the_gate_does_not_know_leave_the_model_without_one() -> None:
             told.append(message)
 
     foreign = np.random.default_rng(3).integers(0, 256, (20, 96, 96)).astype(np.uint8)
-    assert gate_for(foreign, EvaluateSettings(), Tell()) == (b"", None)
+    assert gate_for(foreign, 96, EvaluateSettings(), Tell()) == (b"", None)
     assert "100%" in told[0]
-    assert gate_for(foreign, EvaluateSettings(gate=False), Reporter()) == (b"", None)
+    assert gate_for(foreign, 96, EvaluateSettings(gate=False), Reporter()) == (b"", None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tumorlens.config import EvaluateSettings
 from tumorlens.evaluation import PredictionTable
 from tumorlens.inference import Prediction
+from tumorlens.inference.result import BLANK
 from tumorlens.inference.series import SeriesSum
 from tumorlens.inference.trust.series import SHARES, SeriesTrust, combined
 from tumorlens.pipeline import serial
@@ -52,6 +53,21 @@ def test_slices_are_named_where_they_lie_not_when_they_came() -> None:
     found = series(answers, SeriesTrust(share=0.25)).answer()
     assert found.slices == tuple(f"v#{i}" for i in range(8))
     assert found.supporting == ("v#2", "v#4")
+
+
+def test_blank_slices_and_what_was_computed_from_others_are_set_aside_and_counted() -> None:
+    blank = [answer(i, CLEAR, verdict="not_brain_mri", reason=BLANK, predicted=None) for i in (0, 9)]
+    originals = [answer(i, CLEAR) for i in (2, 3, 4)]
+    computed = [answer(i, TUMOUR, derived=True) for i in (5, 6)]
+    found = series([*blank, *originals, *computed]).answer()
+    assert found.predicted == "no_tumor"
+    assert found.answered == ("v#2", "v#3", "v#4")
+    assert len(found.slices) == 7
+    assert found.as_dict()["aside"] == {"blank": 2, "derived": 2}
+    alone = series([*blank, *computed]).answer()
+    assert alone.predicted == "glioma"
+    assert alone.aside == {"blank": 2}
+    assert series(blank).answer().verdict == "not_brain_mri"
 
 
 @given(st.integers(1, 30), st.sampled_from(SHARES), st.integers(0, 2**32 - 1))

@@ -102,8 +102,8 @@ def test_a_healthy_series_is_called_healthy_and_stands_on_its_slices(model: Mode
     *_, whole = model.predict_paths([str(shared_data / "dicom" / "t1w_head")])
     assert isinstance(whole, SeriesPrediction)
     assert whole.predicted == "no_tumor"
-    assert set(whole.supporting) <= set(whole.slices)
-    assert whole.verdict in ("accepted", "uncertain")
+    assert set(whole.supporting) <= set(whole.answered) < set(whole.slices)
+    assert whole.verdict is None  # there are too few healthy series to say how often one is taken for another
 
 
 def test_every_door_gives_the_same_answer(model: Model, shared_data: Path) -> None:

@@ -58,10 +58,10 @@ def patients(table: PredictionTable) -> dict[str, int] | None:
     Returns:
         ``n``; ``all_right``; ``half_right``: at least half; ``less_right``: fewer, but some; ``none_right``.
     """
-    rights: dict[str, list[bool]] = {}
-    for patient, right in zip(table.patients, table.correct.tolist(), strict=True):
+    rights: dict[tuple[str, str], list[bool]] = {}
+    for source, patient, right in zip(table.sources, table.patients, table.correct.tolist(), strict=True):
         if patient:
-            rights.setdefault(patient, []).append(right)
+            rights.setdefault((source, patient), []).append(right)
     shares = [float(np.mean(found)) for found in rights.values() if len(found) >= _LEAST]
     if not shares:
         return None

@@ -323,7 +323,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
                 raise DataError(f"{where}: found {found_text!r}, not true or false", hint=_HINT)
             known.append(_BOOLS[found_text])
         side, tumour = (fields[position[column]] if column in position else "" for column in ("side", "tumour"))
-        sides.append(int(_number(side, f"{path}, line {line}, column side", "a number of pixels")) if side else 0)
+        sides.append(_pixels(side, f"{path}, line {line}, column side"))
         tumours.append(_number(tumour, f"{path}, line {line}, column tumour") if tumour else None)
         if sets is not None:
             inside = set_names(fields[position["set"]])
@@ -367,11 +367,17 @@ def _bool_text(value: bool | None) -> str:
     return "" if value is None else str(value).lower()
 
 
-def _number(text: str, where: str, expected: str = "a number from 0 to 1") -> float:
+def _pixels(text: str, where: str) -> int:
+    if text and not text.isdecimal():
+        raise DataError(f"{where}: found {text!r}, expected a number of pixels", hint=_HINT)
+    return int(text or 0)
+
+
+def _number(text: str, where: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"{where}: found {text!r}, expected {expected}", hint=_HINT) from None
+        raise DataError(f"{where}: found {text!r}, expected a number from 0 to 1", hint=_HINT) from None
 
 
 def _first_bad_row(probabilities: NDArray[np.float64]) -> int | None:

@@ -32,7 +32,7 @@ class Engine:
         except Exception as error:
             # ONNX Runtime raises many kinds, all meaning the same to the user.
             raise ModelError(
-                f"model.onnx cannot be run: {error}", hint="export the bundle again", code="not_runnable"
+                f"a network of the bundle cannot be run: {error}", hint="export the bundle again", code="not_runnable"
             ) from error
         self._input = self._session.get_inputs()[0].name
         self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())

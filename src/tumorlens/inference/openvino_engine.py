@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ class OpenVinoEngine:
     """A loaded network, asked as :class:`tumorlens.inference.engine.Engine` is.
 
     Args:
-        model: ONNX file content.
+        model: ONNX file content, or the path of an OpenVINO ``.xml`` with its ``.bin`` beside it.
         threads: for one call; 0 lets the runtime choose.
         precision: ``f32``, or ``bf16`` where the processor has instructions for it.
 
@@ -23,7 +24,7 @@ class OpenVinoEngine:
         ModelError: when it is not a network that OpenVINO can run.
     """
 
-    def __init__(self, model: bytes, threads: int = 0, precision: str = "f32") -> None:
+    def __init__(self, model: bytes | Path, threads: int = 0, precision: str = "f32") -> None:
         try:
             import openvino
         except ImportError:
@@ -35,7 +36,9 @@ class OpenVinoEngine:
         }
         try:
             core = openvino.Core()
-            self._network = core.compile_model(core.read_model(BytesIO(model)), "CPU", options)
+            self._network = core.compile_model(
+                core.read_model(BytesIO(model) if isinstance(model, bytes) else model), "CPU", options
+            )
         except Exception as error:
             # OpenVINO raises RuntimeError for everything, all meaning the same to the user.
             raise ModelError(

@@ -14,7 +14,7 @@ from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
 from tumorlens.inference.engines import DEFAULT, engine_of
 from tumorlens.inference.gate import REASON, Gate
-from tumorlens.inference.result import Prediction
+from tumorlens.inference.result import BLANK, Prediction
 from tumorlens.inference.trust import Selective, Trust
 from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.slice import Slice
@@ -69,6 +69,10 @@ class Outputs:
         )
 
 
+# Of a slice with a single grey value: padding of a volume, an empty file.
+_BLANK = {"predicted": None, "set": None, "verdict": "not_brain_mri", "reason": BLANK}
+
+
 class Predictor:
     """Answers questions with one bundle.
 
@@ -86,6 +90,8 @@ class Predictor:
         self.bundle = bundle
         self.labels = bundle.info.labels
         self.identity = {"name": bundle.info.name, "version": bundle.info.version, "sha256": bundle.sha256}
+        if engine != DEFAULT:  # scores, and trust, are those of the reference
+            self.identity["engine"] = engine
         self._engine = engine_of(bundle, engine, threads)
         info = bundle.info
         try:
@@ -141,6 +147,7 @@ class Predictor:
         for index, item in enumerate(batch):
             best = int(outputs.probabilities[index].argmax())
             probabilities = dict(zip(self.labels, map(float, outputs.probabilities[index]), strict=True))
+            blank = int(images[index].max()) == int(images[index].min())
             answers.append(
                 Prediction(
                     id=item.id,
@@ -152,10 +159,11 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     mask=None if outputs.mask is None else outputs.mask[index],
-                    **self._judged(outputs, index),
+                    **(_BLANK if blank else self._judged(outputs, index)),
                     image=images[index],
                     series=item.series,
                     position=item.position,
+                    derived=item.derived,
                 )
             )
         return answers

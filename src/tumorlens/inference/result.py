@@ -9,6 +9,9 @@ import numpy as np
 
 from tumorlens.errors import TumorLensError
 
+#: The reason of a slice on which there is nothing to see.
+BLANK = "the slice is blank: every pixel has the same value"
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -33,6 +36,7 @@ class Prediction:
         image: uint8 (S, S), what the network saw.
         series: what it is a slice of, or None; not part of the JSON.
         position: where in that series it lies, or None; not part of the JSON.
+        derived: whether its file says that it was computed from other images; not part of the JSON.
     """
 
     id: str
@@ -52,6 +56,7 @@ class Prediction:
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8), repr=False)
     series: str | None = field(default=None, repr=False)
     position: float | None = field(default=None, repr=False)
+    derived: bool = field(default=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's entry for a slice."""
@@ -76,16 +81,19 @@ class SeriesPrediction:
 
     Attributes:
         path: the file, or the folder of the first file of a DICOM series.
-        slices: ids of its slices that look like brain MRI, in the order in which they lie.
+        slices: ids of its slices, in the order in which they lie.
         predicted: the most probable class; None when the series is refused.
         probabilities: class → probability; the mean over the supporting slices, calibrated where the model is. Of a
             refused series they mean nothing.
         model: ``{"name", "version", "sha256"}``.
         uid: SeriesInstanceUID of a series of several files, else empty.
-        supporting: ids of the slices that the answer stands on: the most suspicious share of them.
+        answered: ids of those that are no padding, no copy and look like brain MRI.
+        supporting: ids of the slices that the answer stands on: the most suspicious share of these.
         set: the classes of the conformal set, or None while the model has none for series.
         verdict: ``accepted``, ``uncertain``; ``not_brain_mri`` when most slices are; None without a threshold.
         reason: why, in words, or None.
+        aside: how many slices have no part in the answer, and why: ``blank``, ``derived`` (where there are originals),
+            ``not_brain_mri``.
     """
 
     path: str
@@ -94,10 +102,12 @@ class SeriesPrediction:
     probabilities: dict[str, float]
     model: dict[str, str]
     uid: str = ""
+    answered: tuple[str, ...] = ()
     supporting: tuple[str, ...] = ()
     set: tuple[str, ...] | None = None
     verdict: str | None = None
     reason: str | None = None
+    aside: dict[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -112,7 +122,9 @@ class SeriesPrediction:
             "frame": None,
             "series": True,
             "slices": list(self.slices),
+            "answered": list(self.answered),
             "supporting": list(self.supporting),
+            "aside": dict(self.aside),
             "predicted": self.predicted,
             "probabilities": self.probabilities,
             "set": None if self.set is None else list(self.set),

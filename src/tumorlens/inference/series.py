@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tumorlens.inference.result import Prediction, SeriesPrediction
+from tumorlens.inference.result import BLANK, Prediction, SeriesPrediction
 from tumorlens.inference.trust.series import SeriesTrust, as_logits, combined
 
-# Of the slices of a series; the lowest slices of a head show little brain, and its highest none.
-_MOST_REFUSED = 0.5
+# Of the slices that are not blank; the lowest of a head show little brain, and its highest none.
+_LEAST_ANSWERED = 0.5
 
 
 @dataclass(frozen=True)
 class _Slice:
-    """What is kept of a slice."""
+    """What is kept of a slice; ``aside`` says why it has no part in the answer, if it has none."""
 
     order: tuple[bool, float, int]
     id: str
-    answered: bool
+    aside: str
+    derived: bool
     probabilities: tuple[float, ...]
 
 
@@ -42,38 +44,46 @@ class SeriesSum:
     def add(self, answer: Prediction) -> None:
         """Another slice."""
         order = (answer.position is None, answer.position or 0.0, len(self))
-        answered = answer.verdict != "not_brain_mri"
-        self._slices.append(_Slice(order, answer.id, answered, tuple(answer.probabilities.values())))
+        refused = answer.verdict if answer.verdict == "not_brain_mri" else ""
+        aside = "blank" if answer.reason == BLANK else refused or ""
+        probabilities = tuple(answer.probabilities.values())
+        self._slices.append(_Slice(order, answer.id, aside, answer.derived, probabilities))
 
     def answer(self) -> SeriesPrediction:
         """The answer that stands on the slices so far, which are named in the order of their positions."""
         first, names = self._first, tuple(self._first.probabilities)
         ordered = sorted(self._slices, key=lambda one: one.order)
-        answered = [one for one in ordered if one.answered]
-        refused = len(self) - len(answered) > _MOST_REFUSED * len(self)
+        # Beside originals, what was computed from them says nothing new.
+        if any(not one.derived and not one.aside for one in ordered):
+            ordered = [replace(one, aside=one.aside or ("derived" if one.derived else "")) for one in ordered]
+        aside = dict(sorted(Counter(one.aside for one in ordered if one.aside).items()))
+        answered = [one for one in ordered if not one.aside]
+        seen = len(answered) + aside.get("not_brain_mri", 0)
+        refused = not answered or len(answered) < _LEAST_ANSWERED * seen
         used = answered or ordered
         mean, chosen = combined(np.array([one.probabilities for one in used]), names, self._trust.share)
         judged = self._trust.trust.judge(as_logits(mean[np.newaxis]), names)
-        best = names[int(judged.probabilities[0].argmax())]
-        own = None
-        if judged.sets is not None:
-            own = tuple(name for name, inside in zip(names, judged.sets[0], strict=True) if inside)
-        verdict, reason = None, None
-        if judged.accepted is not None:
-            verdict = "accepted" if judged.accepted[0] else "uncertain"
-            reason = None if judged.accepted[0] else "the answer for the series is not sure enough"
+        own, verdict, reason = None, None, None
         if refused:
-            verdict, own = "not_brain_mri", None
-            reason = f"{len(self) - len(answered)} of {len(self)} slices do not look like a brain MRI"
+            verdict = "not_brain_mri"
+            reason = f"of {len(self)} slices only {len(answered)} look like a brain MRI"
+        else:
+            if judged.sets is not None:
+                own = tuple(name for name, inside in zip(names, judged.sets[0], strict=True) if inside)
+            if judged.accepted is not None:
+                verdict = "accepted" if judged.accepted[0] else "uncertain"
+                reason = None if judged.accepted[0] else "the answer for the series is not sure enough"
         return SeriesPrediction(
             path=first.path if first.frame is not None else _folder(first.path),
-            slices=tuple(one.id for one in answered),
+            slices=tuple(one.id for one in ordered),
+            answered=tuple(one.id for one in answered),
             supporting=() if refused else tuple(used[i].id for i in chosen),
-            predicted=None if refused else best,
+            predicted=None if refused else names[int(judged.probabilities[0].argmax())],
             probabilities=dict(zip(names, map(float, judged.probabilities[0]), strict=True)),
             set=own,
             verdict=verdict,
             reason=reason,
+            aside=aside,
             model=first.model,
             uid="" if first.frame is not None else str(first.series),
         )

@@ -15,7 +15,7 @@ import numpy as np
 from tumorlens.errors import InputError
 from tumorlens.io import dicom_geometry as geometry
 from tumorlens.io.content import Content
-from tumorlens.io.dicom_kind import objection
+from tumorlens.io.dicom_kind import derived, objection
 from tumorlens.io.guard import decoding, extra
 from tumorlens.io.header import corrupt
 from tumorlens.io.inspecting import Header
@@ -77,6 +77,7 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
             geometry=[geometry.about(dataset, i) for i in range(number)],
             scale=scale,
             objection=objection(dataset, content.name),
+            derived=derived(dataset),
         )
 
 

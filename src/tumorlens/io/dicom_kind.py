@@ -46,4 +46,23 @@ def objection(dataset: Any, name: str) -> InputError | None:
             hint="if the header is wrong, correct BodyPartExamined (0018,0015) or remove it",
             code="not_head",
         )
+    if "LOCALIZER" in _image_type(dataset):
+        return InputError(
+            f"{name} is a localiser: a scout image that a scan was planned on",
+            hint="give the scan itself",
+            code="localiser",
+        )
     return None
+
+
+def derived(dataset: Any) -> bool:
+    """Whether the image was computed from others: value 1 of its Image Type (PS3.3 C.7.6.1.1.2).
+
+    Files that were converted or compressed with loss say so too, so it speaks against an image only beside originals.
+    """
+    return _image_type(dataset)[:1] == ["DERIVED"]
+
+
+def _image_type(dataset: Any) -> list[str]:
+    value = dataset.get("ImageType") or []
+    return [str(one).strip().upper() for one in ([value] if isinstance(value, str) else value)]

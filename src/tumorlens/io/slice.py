@@ -25,6 +25,7 @@ class Slice:
         position: where in that series it lies, in any unit that orders it; None when the file does not say.
         objection: why, by the file's own header, this is no MR image of a head; None when nothing there speaks against
             it. Reading leaves the decision to who asked.
+        derived: whether the file's own header says that it was computed from other images.
     """
 
     pixels: np.ndarray
@@ -37,6 +38,7 @@ class Slice:
     series: str | None = None
     position: float | None = None
     objection: InputError | None = None
+    derived: bool = False
 
     @property
     def id(self) -> str:

@@ -45,6 +45,7 @@ class Frames:
         scale: (slope, intercept) to apply to the stored values: one for all frames, or one per frame; None for none.
         unrelated: the frames are pictures of their own, not slices of one volume.
         objection: see :class:`~tumorlens.io.slice.Slice`.
+        derived: likewise.
     """
 
     pixels: Pages
@@ -53,6 +54,7 @@ class Frames:
     scale: Sequence[tuple[float, float]] | None = None
     unrelated: bool = False
     objection: InputError | None = None
+    derived: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -89,6 +91,7 @@ class Frames:
             series=about.series if self.single else None if self.unrelated else name,
             position=about.position,
             objection=self.objection,
+            derived=self.derived,
         )
 
     def index(self, name: str, frame: int | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Star
     planned = folds.plan(manifest, settings)
     names = [fold.name for fold in planned]
     leaked = {name for fold in planned for name in splitting.leaked(fold.manifest)}
-    raw = [folds.pool(folder / f"seed-{seed}", names) for seed in folds.seeds(settings)]
+    raw = [_of_one_mind(folds.pool(folder / f"seed-{seed}", names)) for seed in folds.seeds(settings)]
     trusts = [trusting.fold_trusts(table, settings.evaluate, leaked) for table in raw]
     tables = [trusting.fold_judged(table, own) for table, own in zip(raw, trusts, strict=True)]
     before, after = _without(raw[0], leaked), _without(tables[0], leaked)
@@ -128,6 +128,12 @@ def _of_trainings(
     """A file's rows, of every training; those that an earlier version made may have none."""
     places = [folds.place_of(folder / f"seed-{seed}", name) for seed in folds.seeds(settings) for name in names]
     return [found for place in places if (place / file).is_file() for found in read(place / file)]
+
+
+def _of_one_mind(table: PredictionTable) -> PredictionTable:
+    """Without what the gate says where some folds have none: it would be the answer of some slices only."""
+    known = [value is not None for value in table.refused]
+    return table if all(known) or not any(known) else replace(table, refused=())
 
 
 def _without(table: PredictionTable, leaked: set[str]) -> PredictionTable:

@@ -100,10 +100,12 @@ def _made(
     progress = running.fit(place, settings, every, made, start, log)
     samples = np.asarray(every.images[:: max(1, len(every.manifest) // finishing.PARITY_SLICES)])
     info, onnx = finishing.exported(place, settings, every, made, progress, start, samples, log)
-    gate, rejection = gate_for(every.images, settings.evaluate, log)
+    gate, rejection = gate_for(every.images, info.recipe.size, settings.evaluate, log)
     info = msgspec.structs.replace(
         info, **trust.fields("out-of-fold"), series=series.fields("out-of-fold"), rejection=rejection
     )
+    if rejection is None:  # the folds may have had one
+        table = replace(table, refused=())
     metrics = _metrics(settings, every, table, crossval, info, sha256(onnx), start)
     index = {row.id: i for i, row in enumerate(ready.manifest)}
     public = public_metrics(metrics, start.provenance)

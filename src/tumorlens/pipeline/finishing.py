@@ -87,15 +87,16 @@ def finish(
 
     samples = images[:: max(1, len(images) // PARITY_SLICES)]
     info, onnx = exported(folder, settings, ready, made, progress, start, samples, tell)
-    network, rejection = gate_for(images, settings.evaluate, tell)
+    leaks = splitting.leaked(ready.manifest)
+    copied = set(splitting.leaked(ready.manifest, "val"))
+    validated = [row.split == "val" and row.id not in copied for row in manifest]
+    network, rejection = gate_for(images[validated], info.recipe.size, settings.evaluate, tell)
     info = msgspec.structs.replace(info, rejection=rejection)
     # The scores are made by the very bytes that are deployed.
     with tell.progress("evaluating") as update:
         outputs = Predictor(Bundle(info, "", onnx, folder / "bundle", network)).run(images, update)
     outlines = outlined(ready.choose(held_out), info.recipe, tell)
     raw = table_of(manifest, encoding.names, outputs, images, tumour_shares(outlines))
-    leaks = splitting.leaked(ready.manifest)
-    copied = set(splitting.leaked(ready.manifest, "val"))
     trust = _trust(raw, outputs, copied, settings, tell)
     table = trusting.judged(raw, trust, outputs.logits)
     series = serial.fitted(table.where(_held(table, copied)), settings.evaluate)

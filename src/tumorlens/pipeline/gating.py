@@ -18,26 +18,27 @@ MOST = 0.1
 
 
 def gate_for(
-    images: np.ndarray | Stack, settings: EvaluateSettings, tell: Reporter
+    images: np.ndarray | Stack, size: int, settings: EvaluateSettings, tell: Reporter
 ) -> tuple[bytes, dict[str, Any] | None]:
     """The shipped gate's network and the bundle's ``rejection``; (b"", None) where there is to be none.
 
     Args:
-        images: uint8 (N, S, S), slices of the data set as standardised; all of them are meant to be answered.
+        images: uint8 (N, S, S), slices as standardised that the model is to answer; not those it is tested on.
+        size: of the network's input.
         settings: whether a gate is wanted.
         tell: told when the gate does not fit the data.
     """
-    if not settings.gate or not len(images):
+    if not settings.gate:
         return b"", None
-    if images.shape[1] < gate.SIZE:
+    if size < gate.SIZE:
         tell.note(f"no gate: it needs pictures of at least {gate.SIZE} pixels, so the model will answer for anything")
         return b"", None
     network, rejection = gate.shipped()
-    share = float(Gate.read(network, rejection).refuses(images).mean())
+    share = float(Gate.read(network, rejection).refuses(images).mean()) if len(images) else 0.0
     if share > MOST:
         tell.warn(
-            f"the gate takes {share:.0%} of these slices for no brain MRI, so the model gets none: it will name a "
-            "class for whatever it is shown"
+            f"the gate takes {share:.0%} of the validation slices for no brain MRI, so the model gets none: it will "
+            "name a class for whatever it is shown"
         )
         return b"", None
     return network, rejection

@@ -187,7 +187,8 @@ class Model:
             return maps.enlarge(answer.mask, len(answer.image))
         activation = answer.activation
         if activation is None:
-            index = self.labels.index(str(answer.predicted))
+            likeliest = max(self.labels, key=lambda name: answer.probabilities[name])
+            index = self.labels.index(answer.predicted or likeliest)
             activation = maps.occlusion(answer.image, index, lambda images: self.predictor.run(images).logits)
         return maps.normalise(activation, len(answer.image))
 

@@ -44,8 +44,10 @@ class Corrupted:
         return Corrupted({key: PredictionTable.joined([one, other.tables[key]]) for key, one in self.tables.items()})
 
 
-def ask(manifest: Manifest, predictor: Predictor, settings: Settings, tell: Reporter, most: int = MOST) -> Corrupted:
-    """The answers for at most ``most`` slices, drawn at random, under every corruption.
+def ask(
+    manifest: Manifest, predictor: Predictor, settings: Settings, tell: Reporter, most: int | None = None
+) -> Corrupted:
+    """The answers for some slices, drawn at random, under every corruption.
 
     A slice's corruptions depend on the slice and the seed alone, not on the others or the network.
 
@@ -54,9 +56,9 @@ def ask(manifest: Manifest, predictor: Predictor, settings: Settings, tell: Repo
         predictor: of the model.
         settings: for their seed.
         tell: told how it goes.
-        most: slices at most.
+        most: slices at most; :data:`MOST` when None.
     """
-    order = np.random.default_rng([settings.seed, _CHANCE]).permutation(len(manifest))[:most]
+    order = np.random.default_rng([settings.seed, _CHANCE]).permutation(len(manifest))[: most or MOST]
     wanted = {manifest.rows[i].id for i in order}
     asked, answers, kept = manifest.where(lambda row: row.id in wanted), [], []
     with tell.progress("asking about corrupted slices") as progress:
@@ -116,7 +118,7 @@ def scored(corrupted: Corrupted, settings: Settings) -> dict[str, Any]:
     Returns:
         ``n``, ``clean`` and ``corruptions`` (kind → five entries with ``severity``, ``strength``, accuracy, calibration
         and what is accepted and refused); ``accuracy_kept``: for each severity the mean accuracy over the kinds, over
-        the clean one.
+        the clean one; None where that is 0.
     """
 
     def of(key: Key) -> dict[str, Any]:
@@ -133,6 +135,8 @@ def scored(corrupted: Corrupted, settings: Settings) -> dict[str, Any]:
     }
     kept = [
         float(np.mean([found[severity - 1]["accuracy"] for found in kinds.values()])) / clean["accuracy"]
+        if clean["accuracy"]
+        else None
         for severity in SEVERITIES
     ]
     return {"n": len(corrupted.tables[CLEAN, 0]), "clean": clean, "corruptions": kinds, "accuracy_kept": kept}

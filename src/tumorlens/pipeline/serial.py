@@ -6,6 +6,7 @@ patient's label is the tumour's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tumorlens.config import EvaluateSettings
+from tumorlens.evaluation.grouping import independent_units
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import softmax
@@ -25,23 +27,26 @@ from tumorlens.pipeline import trusting
 RULES = dict(zip(("mean", "half", "quarter", "max"), SHARES, strict=True))
 _KEPT = ("n", "groups", "unit", "accuracy", "accuracy_ci95", "balanced_accuracy", "ece", "nll", "coverage")
 _LEAST = 2  # slices
+# Patients of each class: with fewer nothing is known of how often a series of that class is taken for another.
+_LEAST_OF_CLASS = 10
+_MOST_REFUSED = 0.5  # of a patient's slices; a series of which more are refused gets no answer
 
 
 def cases(table: PredictionTable, share: float) -> PredictionTable:
     """A row for each patient with two slices or more and one kind of tumour at most; nothing of it calibrated as such.
 
+    Refused slices have no part, and patients of whom more than half are refused have none either.
+
     Args:
-        table: calibrated answers for slices; those refused have no part.
+        table: calibrated answers for slices.
         share: of the slices that an answer stands on (see :func:`tumorlens.inference.trust.series.combined`).
     """
-    slices: dict[tuple[str, str, str], list[int]] = {}
-    for i, key in enumerate(zip(table.sources, table.patients, table.folds, strict=True)):
-        if key[1] and table.labels[i] and not table.refused[i]:
-            slices.setdefault(key, []).append(i)
+    units = independent_units(table)[0]
     rows, labels, answers = [], [], []
-    for own in slices.values():
-        tumours = {table.labels[i] for i in own} - {NO_TUMOR}
-        if len(own) >= _LEAST and len(tumours) <= 1:
+    for every in _of_patients(table).values():
+        own = [i for i in every if not table.refused[i]]
+        tumours = {table.labels[i] for i in every} - {NO_TUMOR}
+        if len(every) >= _LEAST and len(tumours) <= 1 and own and not _mostly_refused(table, every):
             rows.append(own[0])
             labels.append(next(iter(tumours), NO_TUMOR))
             answers.append(combined(table.probabilities[own], table.names, share)[0])
@@ -52,11 +57,24 @@ def cases(table: PredictionTable, share: float) -> PredictionTable:
         labels,
         np.array(answers).reshape(-1, len(table.names)),
         patients=kept.patients,
-        groups=kept.groups,
+        groups=[f"{fold}/{unit}" for fold, unit in zip(kept.folds, units[rows], strict=True)],
         sources=kept.sources,
         splits=kept.splits,
         folds=kept.folds,
     )
+
+
+def _of_patients(table: PredictionTable) -> dict[tuple[str, str, str], list[int]]:
+    """The labelled slices of each patient of a source, by number."""
+    slices: dict[tuple[str, str, str], list[int]] = {}
+    for i, key in enumerate(zip(table.sources, table.patients, table.folds, strict=True)):
+        if key[1] and table.labels[i]:
+            slices.setdefault(key, []).append(i)
+    return slices
+
+
+def _mostly_refused(table: PredictionTable, own: list[int]) -> bool:
+    return sum(bool(table.refused[i]) for i in own) > _MOST_REFUSED * len(own)
 
 
 def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
@@ -64,11 +82,10 @@ def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
 
     Args:
         table: calibrated answers.
-        settings: whether to fit, and how. Too few patients leave the mean, uncalibrated.
+        settings: whether to fit, and how. Too few patients of any class leave the mean, uncalibrated.
     """
-    if not settings.calibrate or not len(cases(table, 1.0)):
-        return SeriesTrust()
-    if trusting.fitted(cases(table, 1.0), settings).temperature is None:
+    known = Counter(cases(table, 1.0).labels)
+    if not settings.calibrate or min((known[name] for name in set(table.labels)), default=0) < _LEAST_OF_CLASS:
         return SeriesTrust()
     share = min(SHARES, key=lambda one: _loss(cases(table, one)))
     return SeriesTrust(share, trusting.fitted(cases(table, share), settings))
@@ -98,7 +115,8 @@ def scored(answers: PredictionTable, table: PredictionTable, settings: EvaluateS
 
     Returns:
         ``n`` patients and their scores; ``conformal``, as for slices; ``rules``: accuracy and log loss of each rule
-        without calibration. Empty where no patient has two slices.
+        without calibration; ``refused``: patients of whom more than half of the slices are. Empty where no patient has
+        two slices.
     """
     if not len(answers):
         return {}
@@ -108,7 +126,8 @@ def scored(answers: PredictionTable, table: PredictionTable, settings: EvaluateS
     for name, share in RULES.items():
         one = evaluate_table(cases(table, share), bootstrap=100, seed=seed)
         rules[name] = {"accuracy": one["accuracy"], "nll": one["nll"]}
-    return {**kept, "rules": rules}
+    refused = sum(len(own) >= _LEAST and _mostly_refused(table, own) for own in _of_patients(table).values())
+    return {**kept, "rules": rules, "refused": refused}
 
 
 def cross_fitted(
@@ -126,7 +145,7 @@ def cross_fitted(
     for fold in dict.fromkeys(raw.folds):
         own = at_temperature(raw, temperatures.get(fold, 1.0))
         parts.append(judged(own.where(folds == fold), fitted(own.where(folds != fold), settings)))
-    return PredictionTable.joined(parts)
+    return PredictionTable.joined(parts) if parts else cases(raw, 1.0)
 
 
 def at_temperature(raw: PredictionTable, temperature: float) -> PredictionTable:

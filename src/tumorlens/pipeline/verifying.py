@@ -28,7 +28,7 @@ from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.inference import Predictor
+from tumorlens.inference import Prediction, Predictor
 from tumorlens.inference.trust import Trust, softmax
 from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.atomic import json_bytes
@@ -191,13 +191,16 @@ def _scores(
     if not out_of_fold:
         again["validation"] = of("val")
     told = stored.get("calibration")
-    if stored.get("series") is not None:
+    # Where folds are not named by numbers, a bundle does not tell their temperatures.
+    told_folds = not out_of_fold or told is None or "temperatures" in told
+    if stored.get("series") is not None and told_folds:
         again["series"] = _of_series(
             clean, SeriesTrust.read(series, clean.names), told or {}, chosen, seed, bool(out_of_fold)
         )
     if told is not None and ("temperatures" in told or not out_of_fold):
         temperatures = told.get("temperatures") or {}
-        each = np.array([temperatures.get(fold, told["temperature"]) for fold in clean.folds])
+        usual = 1.0 if temperatures else told["temperature"]
+        each = np.array([temperatures.get(fold, usual) for fold in clean.folds])
         raw = softmax(trusting.logits_of(clean) * each[:, np.newaxis])
         again["calibration"] = trusting.calibration(
             replace(clean, probabilities=raw), clean, trust, seed, temperatures or None
@@ -289,7 +292,7 @@ def _asked(
             found = np.array([answer.probabilities[label] for label in table.names])
             off = float(np.abs(found - table.probabilities[i]).max())
             worst = max(worst, off)
-            if off > _SAME:
+            if off > _SAME or not _same_verdict(answer, table, i):
                 wrong.append(table.ids[i])
             progress(done, len(read))
     missing = f", {len(known) - len(read)} pictures are gone" if len(read) < len(known) else ""
@@ -299,9 +302,20 @@ def _asked(
     return Check(name, True, f"{len(read)} slices, within {worst:.1g}{missing}")
 
 
+def _same_verdict(answer: Prediction, table: PredictionTable, row: int) -> bool:
+    """Whether a slice is refused, and called uncertain, as the table says; a fold's table says less than its answer."""
+    refused = answer.verdict == "not_brain_mri"
+    if table.refused[row] is not None and refused != table.refused[row]:
+        return False
+    if table.accepted[row] is None or answer.verdict is None:
+        return True
+    return (answer.verdict == "accepted") == table.accepted[row]
+
+
 def _compared(name: str, again: Mapping[str, Any], stored: Mapping[str, Any]) -> Check:
     differ, count = [], 0
-    for path, one, other in _pairs(again, {key: stored.get(key) for key in again}):
+    known = {key: value for key, value in again.items() if key in stored}  # earlier versions claimed less
+    for path, one, other in _pairs(known, {key: stored[key] for key in known}):
         count += 1
         if not _equal(one, other):
             differ.append(f"{path} is {other!r}, recomputed {one!r}")

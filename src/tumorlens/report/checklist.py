@@ -197,7 +197,8 @@ def _single(metrics: _Facts) -> str:
 def _measures(metrics: _Facts) -> str:
     return (
         "Accuracy by slice and by patient, balanced accuracy, sensitivity, specificity, predictive values and AUROC of "
-        "each class, ECE (15 equal-mass bins), Brier score, log loss, coverage and size of conformal sets."
+        "each class, ECE (15 equal-mass bins), Brier score, log loss; where calibrated, coverage and size of "
+        "conformal sets."
     )
 
 

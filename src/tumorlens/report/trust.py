@@ -10,10 +10,11 @@ from tumorlens.labels import title
 from tumorlens.report import words
 
 Line = tuple[str, str, str]
+_NOT_CALIBRATED = "The probabilities are not calibrated: calibration is switched off, or too few slices were held out."
 
 
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
-    """What is claimed, the number, and what to compare it with; nothing where the model was not calibrated."""
+    """What is claimed, the number, and what to compare it with."""
     test = scores(metrics)
     return [*_calibration(metrics), *_sets(test), *_selective(metrics, test), *_gate(metrics, test), *_series(metrics)]
 
@@ -53,6 +54,7 @@ def sentence(metrics: Mapping[str, Any]) -> str:
 
 def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What the template names."""
+    calibrated = bool(metrics.get("calibration"))
     crossed = metrics.get("kind") == "crossval" or metrics.get("out_of_fold")
     where = (
         "Fitted to the out-of-fold answers of the other folds, so no slice had a part in its own."
@@ -63,8 +65,8 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "lines": lines(metrics),
         "classes": classes(metrics),
         "sentence": sentence(metrics),
-        "source": " ".join(part for part in (where, _always(metrics)) if part),
-        "none": "The probabilities are not calibrated: calibration is switched off, or too few slices were held out.",
+        "source": " ".join(part for part in (where, _always(metrics)) if part) if calibrated else _NOT_CALIBRATED,
+        "none": _NOT_CALIBRATED,
     }
 
 
@@ -83,7 +85,8 @@ def _series(metrics: Mapping[str, Any]) -> list[Line]:
         return []
     rules = {name: words.percent(rule["accuracy"]) for name, rule in found["rules"].items()}
     beside = f"mean of all slices {rules['mean']}, the most suspicious slice alone {rules['max']}"
-    name = f"All slices of a patient together ({words.plural(found['n'], 'patient')})"
+    each = ", ".join(f"{title(name)} {words.count(part['n'])}" for name, part in found["per_class"].items())
+    name = f"All slices of a patient together ({words.plural(found['n'], 'patient')}: {each})"
     return [(name, words.percent(found["accuracy"]), beside)]
 
 

@@ -57,7 +57,7 @@ def grad_cam(model: Any, images: np.ndarray, classes: np.ndarray, layer: Any | N
         layer: whose output is weighted; the last with a place in the image when None.
 
     Raises:
-        UsageError: on another backend than TensorFlow, or for a model without a layer that knows places.
+        UsageError: on another backend than TensorFlow, or for a layer without places, or without a part in the answer.
     """
     if import_keras().backend.backend() != "tensorflow":
         raise UsageError("Grad-CAM needs Keras on TensorFlow", hint="run it with KERAS_BACKEND=tensorflow")
@@ -78,6 +78,8 @@ def _batch(model: Any, images: np.ndarray, classes: np.ndarray, layer: Any) -> n
         chosen = tensorflow.reduce_sum(tensorflow.gather(logits, classes.astype(np.int32), axis=1, batch_dims=1))
     features = seen[-1]
     slopes = tape.gradient(chosen, features)
+    if slopes is None:
+        raise UsageError(f"the answer does not depend on layer {layer.name!r}", hint="name another with layer=")
     weights = tensorflow.reduce_mean(slopes, axis=(1, 2), keepdims=True)
     weighted = tensorflow.reduce_sum(weights * features, axis=-1)
     return np.asarray(np.maximum(weighted.numpy(), 0), np.float32)

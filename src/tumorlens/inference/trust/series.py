@@ -72,7 +72,7 @@ def combined(
         float64 (K,); int64 (M,), the slices it stands on, in order.
     """
     free = names.index(NO_TUMOR) if NO_TUMOR in names else None
-    suspicion = probabilities.max(axis=1) if free is None else 1.0 - probabilities[:, free]
+    suspicion = probabilities.max(axis=1) if free is None else -probabilities[:, free]
     count = max(1, math.ceil(share * len(probabilities) - 1e-9))
     chosen = np.sort(np.argsort(-suspicion, kind="stable")[:count])
     return np.asarray(probabilities[chosen].mean(axis=0)), np.asarray(chosen, np.int64)
