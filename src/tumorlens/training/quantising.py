@@ -43,7 +43,9 @@ def quantised(model: bytes, images: np.ndarray) -> bytes:
     except ImportError:
         raise MissingExtraError("onnx", "train") from None
     outputs = list(Engine(model).outputs)
-    batches = (to_input(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH))
+    size = min(_BATCH, len(images))
+    # The tools want batches of one size.
+    batches = (to_input(images[start : start + size]) for start in range(0, len(images) - size + 1, size))
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)  # the tools advise on steps that were taken, and print what they do
