@@ -135,7 +135,8 @@ def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> N
             none = [f"{'–':>{max(6, len(name))}}" for name in labels]
             out.write("  ".join([f"{'–':{width}}", *none, f"{'–':{_VERDICT}}", answer.path]) + "\n")
             continue
-        chances = [f"{answer.probabilities[name]:>{max(6, len(name))}.1%}" for name in labels]
+        refused = answer.predicted is None  # its probabilities mean nothing
+        chances = [f"{'–' if refused else format(answer.probabilities[n], '.1%'):>{max(6, len(n))}}" for n in labels]
         where = answer.id if isinstance(answer, Prediction) else f"{answer.path} (all {len(answer.slices)} slices)"
         verdict = answer.as_dict()["verdict"] or "–"
         out.write("  ".join([f"{answer.predicted or '–':{width}}", *chances, f"{verdict:{_VERDICT}}", where]) + "\n")
