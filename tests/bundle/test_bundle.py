@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,8 @@ def test_what_is_not_a_model(tmp_path: Path) -> None:
             bundle.load(tmp_path / path)
 
 
-def test_without_a_shipped_model_the_default_says_what_to_do() -> None:
+def test_without_a_shipped_model_the_default_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "files", lambda package: tmp_path)
     with pytest.raises(ModelError) as caught:
         bundle.load(None)
     assert caught.value.exit_code == 3

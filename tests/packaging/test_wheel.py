@@ -37,7 +37,8 @@ def test_it_carries_nothing_else(names: set[str]):
 
 
 def test_it_is_small(wheel: Path):
-    assert wheel.stat().st_size < 2_000_000
+    """The model that ships may take eight of these."""
+    assert wheel.stat().st_size < 10_000_000
 
 
 def test_its_metadata(wheel: Path, names: set[str]):
