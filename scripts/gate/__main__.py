@@ -14,13 +14,14 @@ import math
 from pathlib import Path
 
 import numpy as np
-from learning import exported, learned
+from learning import learned
 from pictures import Pictures, gathered
 from sklearn.metrics import roc_auc_score
 
 from tumorlens.bundle.info import GATE
 from tumorlens.inference import gate
 from tumorlens.preprocess import to_input
+from tumorlens.training.export import to_onnx
 
 PLACE = Path(gate.__file__).parent
 HALVES = (
@@ -143,7 +144,7 @@ def make(pictures: Pictures, steps: int, seed: int) -> None:
     brain = pictures.brain_mr
     limit = threshold(logits[brain], pictures.kinds[brain])
     model = learned(pictures, steps, seed)
-    content = exported(model, pictures.images[:256, 0])
+    content, _ = to_onnx(model, pictures.images[:256, 0])
     (PLACE / GATE).write_bytes(content)
     rates = {
         str(kind): round(float((logits[pictures.kinds == kind] > limit).mean()), 4)

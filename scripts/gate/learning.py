@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -102,21 +101,3 @@ def _changed(rng: np.random.Generator, pictures: Pictures, rows: np.ndarray, set
             noisy = images[index] + rng.normal(0, rng.uniform(2, 12), images[index].shape)
             images[index] = np.clip(noisy, 0, 255).astype(np.uint8)
     return images
-
-
-def exported(model: Any, check: np.ndarray) -> bytes:
-    """The network as ONNX, compared with Keras on some pictures."""
-    import tempfile
-
-    from tumorlens.inference.engine import Engine
-    from tumorlens.training.canonical import canonical
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gate.onnx"
-        model.export(str(path), format="onnx", verbose=False)
-        content = canonical(path.read_bytes(), ["logits"])
-    expected = np.asarray(model.predict_on_batch(to_input(check))["logits"])
-    worst = float(np.abs(Engine(content).run(to_input(check))["logits"] - expected).max())
-    if worst > 1e-3:
-        raise SystemExit(f"ONNX Runtime and Keras differ by {worst}")
-    return content

@@ -8,13 +8,13 @@ import sys
 from tumorlens.cli.options import DATA, MODEL, print_json
 from tumorlens.cli.show import reporter
 
-_KINDS = ("onnx", "openvino", "keras", "int8")
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
+    from tumorlens.pipeline.exporting import KINDS
+
     command.add_argument("model", metavar="MODEL", help=MODEL)
-    command.add_argument("--to", required=True, choices=_KINDS, help="the form that is added")
+    command.add_argument("--to", required=True, choices=KINDS, help="the form that is added")
     command.add_argument("--out", required=True, metavar="DIR", help="folder of the new bundle")
     command.add_argument(
         "--data", nargs="+", metavar="DATA", help=f"slices that it learned from (default: those of its run): {DATA}"

@@ -35,11 +35,10 @@ def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
 
 def add_engine(command: argparse.ArgumentParser) -> None:
     """``--engine``."""
-    # Named here and not imported: the parser must not wait for the runtimes.
-    names = ("onnxruntime", "onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8")
-    command.add_argument(
-        "--engine", choices=names, default=names[0], help="what runs the network (default: onnxruntime)", metavar="NAME"
-    )
+    from tumorlens.inference.engines import DEFAULT, ENGINES
+
+    told = f"what runs the network: {', '.join(ENGINES)} (default: {DEFAULT})"
+    command.add_argument("--engine", choices=list(ENGINES), default=DEFAULT, metavar="NAME", help=told)
 
 
 def add_training(command: argparse.ArgumentParser) -> None:

@@ -112,17 +112,7 @@ def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> Non
         frame = "" if entry["frame"] is None else entry["frame"]
         own = set_text(entry["set"] or ())
         writer.writerow(
-            [
-                entry["id"],
-                entry["path"],
-                frame,
-                series,
-                answer.predicted or "",
-                *chances,
-                own,
-                entry["verdict"] or "",
-                "",
-            ]
+            [entry["id"], entry["path"], frame, series, answer.predicted, *chances, own, entry["verdict"] or "", ""]
         )
 
 

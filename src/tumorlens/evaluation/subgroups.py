@@ -13,7 +13,7 @@ from tumorlens.evaluation.table import PredictionTable
 _KEPT = ("n", "groups", "unit", "accuracy", "accuracy_ci95", "balanced_accuracy", "patient_accuracy", "refused")
 #: Longer side of a picture in pixels, from which on it belongs to a part.
 SIDES = {"small": 1, "medium": 257, "large": 513}
-SIZES = ("small", "medium", "large")
+SIZES = tuple(SIDES)
 # Slices of a patient that say something about that patient.
 _LEAST = 3
 

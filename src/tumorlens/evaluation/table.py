@@ -204,20 +204,9 @@ class PredictionTable:
         """The rows with these numbers, in this order."""
         return PredictionTable(
             names=self.names,
-            ids=tuple(self.ids[i] for i in rows),
-            labels=tuple(self.labels[i] for i in rows),
-            patients=tuple(self.patients[i] for i in rows),
-            groups=tuple(self.groups[i] for i in rows),
-            sources=tuple(self.sources[i] for i in rows),
-            splits=tuple(self.splits[i] for i in rows),
             probabilities=self.probabilities[list(rows)],
-            accepted=tuple(self.accepted[i] for i in rows),
-            folds=tuple(self.folds[i] for i in rows),
-            planes=tuple(self.planes[i] for i in rows),
             sets=None if self.sets is None else self.sets[list(rows)],
-            refused=tuple(self.refused[i] for i in rows),
-            sides=tuple(self.sides[i] for i in rows),
-            tumours=tuple(self.tumours[i] for i in rows),
+            **{name: tuple(getattr(self, name)[i] for i in rows) for name in ("ids", *_COLUMNS)},
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:

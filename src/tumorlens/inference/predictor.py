@@ -14,7 +14,7 @@ from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
 from tumorlens.inference.engines import DEFAULT, engine_of
 from tumorlens.inference.gate import REASON, Gate
-from tumorlens.inference.result import BLANK, Prediction
+from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Prediction
 from tumorlens.inference.trust import Selective, Trust
 from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.slice import Slice
@@ -70,7 +70,7 @@ class Outputs:
 
 
 # Of a slice with a single grey value: padding of a volume, an empty file.
-_BLANK = {"predicted": None, "set": None, "verdict": "not_brain_mri", "reason": BLANK}
+_BLANK = {"predicted": None, "set": None, "verdict": NOT_BRAIN_MRI, "reason": BLANK}
 
 
 class Predictor:
@@ -171,7 +171,7 @@ class Predictor:
     def _judged(self, outputs: Outputs, index: int) -> dict[str, Any]:
         """What is said of a slice: its class, set, verdict and reason."""
         if outputs.refused is not None and outputs.refused[index]:
-            return {"predicted": None, "set": None, "verdict": "not_brain_mri", "reason": REASON}
+            return {"predicted": None, "set": None, "verdict": NOT_BRAIN_MRI, "reason": REASON}
         predicted = self.labels[int(outputs.probabilities[index].argmax())]
         own, reasons = None, []
         if outputs.sets is not None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from tumorlens.errors import TumorLensError
 
+#: The verdict that goes with no class at all.
+NOT_BRAIN_MRI = "not_brain_mri"
 #: The reason of a slice on which there is nothing to see.
 BLANK = "the slice is blank: every pixel has the same value"
 

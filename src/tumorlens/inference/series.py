@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tumorlens.inference.result import BLANK, Prediction, SeriesPrediction
-from tumorlens.inference.trust.series import SeriesTrust, as_logits, combined
-
-# Of the slices that are not blank; the lowest of a head show little brain, and its highest none.
-_LEAST_ANSWERED = 0.5
+from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Prediction, SeriesPrediction
+from tumorlens.inference.trust import as_logits
+from tumorlens.inference.trust.series import SeriesTrust, combined, mostly_refused
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,7 @@ class SeriesSum:
     def add(self, answer: Prediction) -> None:
         """Another slice."""
         order = (answer.position is None, answer.position or 0.0, len(self))
-        refused = answer.verdict if answer.verdict == "not_brain_mri" else ""
-        aside = "blank" if answer.reason == BLANK else refused or ""
+        aside = "blank" if answer.reason == BLANK else NOT_BRAIN_MRI if answer.verdict == NOT_BRAIN_MRI else ""
         probabilities = tuple(answer.probabilities.values())
         self._slices.append(_Slice(order, answer.id, aside, answer.derived, probabilities))
 
@@ -58,14 +55,14 @@ class SeriesSum:
             ordered = [replace(one, aside=one.aside or ("derived" if one.derived else "")) for one in ordered]
         aside = dict(sorted(Counter(one.aside for one in ordered if one.aside).items()))
         answered = [one for one in ordered if not one.aside]
-        seen = len(answered) + aside.get("not_brain_mri", 0)
-        refused = not answered or len(answered) < _LEAST_ANSWERED * seen
+        foreign = aside.get(NOT_BRAIN_MRI, 0)
+        refused = mostly_refused(foreign, len(answered) + foreign)
         used = answered or ordered
         mean, chosen = combined(np.array([one.probabilities for one in used]), names, self._trust.share)
         judged = self._trust.trust.judge(as_logits(mean[np.newaxis]), names)
         own, verdict, reason = None, None, None
         if refused:
-            verdict = "not_brain_mri"
+            verdict = NOT_BRAIN_MRI
             reason = f"of {len(self)} slices only {len(answered)} look like a brain MRI"
         else:
             if judged.sets is not None:

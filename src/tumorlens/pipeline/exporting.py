@@ -33,7 +33,6 @@ from tumorlens.preprocess import to_input
 from tumorlens.preprocess.cache import standardise_all
 from tumorlens.training.export import TOLERANCE, compare
 
-KINDS = ("onnx", "openvino", "keras", "int8")
 KERAS, OPENVINO = "model.keras", ("model.xml", "model.bin")
 # Slices that a form is compared on, and that the ranges of 8-bit integers come from.
 COMPARED, CALIBRATED = 64, 256
@@ -147,7 +146,8 @@ class _KerasEngine:
         return {name: np.asarray(value) for name, value in self._model.predict_on_batch(images).items()}
 
 
-_FORMS: dict[str, _Form] = {"onnx": _onnx, "openvino": _openvino, "int8": _int8, "keras": _keras}
+_FORMS: dict[str, _Form] = {"onnx": _onnx, "openvino": _openvino, "keras": _keras, "int8": _int8}
+KINDS = tuple(_FORMS)
 
 
 def _compared(loaded: Bundle, runs: Runs, images: np.ndarray) -> dict[str, Any]:

@@ -89,17 +89,18 @@ def finish(
     info, onnx = exported(folder, settings, ready, made, progress, start, samples, tell)
     leaks = splitting.leaked(ready.manifest)
     copied = set(splitting.leaked(ready.manifest, "val"))
-    validated = [row.split == "val" and row.id not in copied for row in manifest]
-    network, rejection = gate_for(images[validated], info.recipe.size, settings.evaluate, tell)
+    # The validation slices that share nothing with training: all that may decide about a model.
+    held = np.array([row.split == "val" and row.id not in copied for row in manifest], bool)
+    network, rejection = gate_for(images[held], info.recipe.size, settings.evaluate, tell)
     info = msgspec.structs.replace(info, rejection=rejection)
     # The scores are made by the very bytes that are deployed.
     with tell.progress("evaluating") as update:
         outputs = Predictor(Bundle(info, "", onnx, folder / "bundle", network)).run(images, update)
     outlines = outlined(ready.choose(held_out), info.recipe, tell)
     raw = table_of(manifest, encoding.names, outputs, images, tumour_shares(outlines))
-    trust = _trust(raw, outputs, copied, settings, tell)
+    trust = _trust(raw.where(held), outputs.logits[held], settings, tell)
     table = trusting.judged(raw, trust, outputs.logits)
-    series = serial.fitted(table.where(_held(table, copied)), settings.evaluate)
+    series = serial.fitted(table.where(held), settings.evaluate)
     fields = {**trust.fields("validation"), "series": series.fields("validation")}
     info = msgspec.structs.replace(info, **fields)
     predictor = Predictor(Bundle(info, "", onnx, folder / "bundle", network))
@@ -164,27 +165,19 @@ def finish(
     return metrics, report
 
 
-def _trust(raw: PredictionTable, outputs: Outputs, copied: set[str], settings: Settings, tell: Reporter) -> Trust:
-    """Fitted to the validation slices that share nothing with training."""
-    held = _held(raw, copied)
-    trust = trusting.fitted(raw.where(held), settings.evaluate, outputs.logits[held])
+def _trust(held: PredictionTable, logits: np.ndarray, settings: Settings, tell: Reporter) -> Trust:
+    """Fitted to held-out slices, and their logits (N, classes)."""
+    trust = trusting.fitted(held, settings.evaluate, logits)
     if settings.evaluate.calibrate and trust.temperature is None:
         tell.note(
-            f"not calibrated: {int(held.sum())} validation slices of {len(set(raw.where(held).groups))} groups are too "
-            f"few (at least {LEAST_SLICES} and {LEAST_GROUPS})"
+            f"not calibrated: {len(held)} validation slices of {len(set(held.groups))} groups are too few (at least "
+            f"{LEAST_SLICES} and {LEAST_GROUPS})"
         )
     return trust
 
 
 def _of_series(table: PredictionTable, series: SeriesTrust, settings: Settings) -> dict[str, Any]:
     return serial.scored(serial.judged(table, series), table, settings.evaluate, settings.seed)
-
-
-def _held(table: PredictionTable, copied: set[str]) -> np.ndarray:
-    """Which are validation slices that share nothing with training, bool (N,)."""
-    return np.array(
-        [split == "val" and name not in copied for name, split in zip(table.ids, table.splits, strict=True)]
-    )
 
 
 def _explainer(model: Any, outputs: Outputs, settings: Settings) -> Explainer | None:

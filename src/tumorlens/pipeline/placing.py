@@ -47,10 +47,11 @@ def place(
     own_map = outputs.activation is not None or outputs.mask is not None
     if not own_map and explainer is None:
         return []
-    known = [i for i in np.flatnonzero(outlines.place >= 0).tolist() if (outlines.of([i])[0] > 127).any()]
+    outlined = {i: outlines.of([i])[0] > 127 for i in np.flatnonzero(outlines.place >= 0).tolist()}
+    tumours = {i: tumour for i, tumour in outlined.items() if tumour.any()}
+    known = list(tumours)
     if not known:
         return []
-    tumours = {index: outlines.of([index])[0] > 127 for index in known}
     ids = [row.id for row in tested.manifest]
     few = np.sort(np.random.default_rng([settings.seed, _CHANCE]).permutation(known)[:_SHUFFLED]).tolist()
     found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -118,22 +119,14 @@ def public_predictions(
     known = _source_names((row.source for row in ready.manifest), provenance)
     # Folds may be anything, a patient each; numbers say nothing.
     plain = {fold: fold for fold in set(folds)} if all(map(_is_number, folds)) else {}
-    return PredictionTable.build(
-        table.names,
-        names,
-        [table.labels[i] for i in order],
-        table.probabilities[order],
-        patients=_numbered([table.patients[i] for i in order], "p"),
-        groups=_numbered([table.groups[i] for i in order], "g"),
-        sources=[known.get(source, "") for source in sources],
-        splits=[table.splits[i] + (LEAKED if table.ids[i] in leaked else "") for i in order],
-        accepted=[table.accepted[i] for i in order],
-        refused=[table.refused[i] for i in order],
-        sides=[table.sides[i] for i in order],
-        tumours=[table.tumours[i] for i in order],
-        sets=None if table.sets is None else table.sets[order],
-        folds=_numbered(folds, "f", plain),
-        planes=[table.planes[i] for i in order],
+    return replace(
+        table.take(order),
+        ids=tuple(names),
+        patients=tuple(_numbered([table.patients[i] for i in order], "p")),
+        groups=tuple(_numbered([table.groups[i] for i in order], "g")),
+        sources=tuple(known.get(source, "") for source in sources),
+        splits=tuple(table.splits[i] + (LEAKED if table.ids[i] in leaked else "") for i in order),
+        folds=tuple(_numbered(folds, "f", plain)),
     )
 
 

@@ -18,7 +18,7 @@ from tumorlens.evaluation.grouping import independent_units
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import softmax
-from tumorlens.inference.trust.series import SHARES, SeriesTrust, combined
+from tumorlens.inference.trust.series import SHARES, SeriesTrust, combined, mostly_refused
 from tumorlens.inference.trust.temperature import fit_temperature
 from tumorlens.labels import NO_TUMOR, LabelEncoding
 from tumorlens.pipeline import trusting
@@ -29,7 +29,6 @@ _KEPT = ("n", "groups", "unit", "accuracy", "accuracy_ci95", "balanced_accuracy"
 _LEAST = 2  # slices
 # Patients of each class: with fewer nothing is known of how often a series of that class is taken for another.
 _LEAST_OF_CLASS = 10
-_MOST_REFUSED = 0.5  # of a patient's slices; a series of which more are refused gets no answer
 
 
 def cases(table: PredictionTable, share: float) -> PredictionTable:
@@ -46,7 +45,7 @@ def cases(table: PredictionTable, share: float) -> PredictionTable:
     for every in _of_patients(table).values():
         own = [i for i in every if not table.refused[i]]
         tumours = {table.labels[i] for i in every} - {NO_TUMOR}
-        if len(every) >= _LEAST and len(tumours) <= 1 and own and not _mostly_refused(table, every):
+        if len(every) >= _LEAST and len(tumours) <= 1 and not mostly_refused(len(every) - len(own), len(every)):
             rows.append(own[0])
             labels.append(next(iter(tumours), NO_TUMOR))
             answers.append(combined(table.probabilities[own], table.names, share)[0])
@@ -71,10 +70,6 @@ def _of_patients(table: PredictionTable) -> dict[tuple[str, str, str], list[int]
         if key[1] and table.labels[i]:
             slices.setdefault(key, []).append(i)
     return slices
-
-
-def _mostly_refused(table: PredictionTable, own: list[int]) -> bool:
-    return sum(bool(table.refused[i]) for i in own) > _MOST_REFUSED * len(own)
 
 
 def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
@@ -126,7 +121,10 @@ def scored(answers: PredictionTable, table: PredictionTable, settings: EvaluateS
     for name, share in RULES.items():
         one = evaluate_table(cases(table, share), bootstrap=100, seed=seed)
         rules[name] = {"accuracy": one["accuracy"], "nll": one["nll"]}
-    refused = sum(len(own) >= _LEAST and _mostly_refused(table, own) for own in _of_patients(table).values())
+    refused = sum(
+        len(own) >= _LEAST and mostly_refused(sum(bool(table.refused[i]) for i in own), len(own))
+        for own in _of_patients(table).values()
+    )
     return {**kept, "rules": rules, "refused": refused}
 
 

@@ -13,11 +13,8 @@ from tumorlens.config import EvaluateSettings
 from tumorlens.evaluation.grouping import independent_units
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.evaluation.trusting import calibration_scores
-from tumorlens.inference.trust import Trust
+from tumorlens.inference.trust import Trust, as_logits
 from tumorlens.labels import LabelEncoding
-
-# What a float64 cannot tell from 0 is that unlikely, not impossible.
-_SMALLEST = 1e-300
 
 
 def fitted(table: PredictionTable, settings: EvaluateSettings, logits: NDArray[np.floating] | None = None) -> Trust:
@@ -44,7 +41,7 @@ def fitted(table: PredictionTable, settings: EvaluateSettings, logits: NDArray[n
 
 def logits_of(table: PredictionTable) -> NDArray[np.float64]:
     """Logits float64 (N, K) but for a constant per slice, from uncalibrated probabilities."""
-    return np.asarray(np.log(np.maximum(table.probabilities, _SMALLEST)))
+    return as_logits(table.probabilities)
 
 
 def judged(table: PredictionTable, trust: Trust, logits: NDArray[np.floating] | None = None) -> PredictionTable:

@@ -29,6 +29,7 @@ from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Prediction, Predictor
+from tumorlens.inference.result import NOT_BRAIN_MRI
 from tumorlens.inference.trust import Trust, softmax
 from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.atomic import json_bytes
@@ -200,11 +201,8 @@ def _scores(
     if told is not None and ("temperatures" in told or not out_of_fold):
         temperatures = told.get("temperatures") or {}
         usual = 1.0 if temperatures else told["temperature"]
-        each = np.array([temperatures.get(fold, usual) for fold in clean.folds])
-        raw = softmax(trusting.logits_of(clean) * each[:, np.newaxis])
-        again["calibration"] = trusting.calibration(
-            replace(clean, probabilities=raw), clean, trust, seed, temperatures or None
-        )
+        raw = _uncalibrated(clean, temperatures, usual)
+        again["calibration"] = trusting.calibration(raw, clean, trust, seed, temperatures or None)
     return again
 
 
@@ -219,9 +217,13 @@ def _of_series(
     if not out_of_fold:
         return serial.scored(serial.judged(table, series), table, chosen, seed)
     each = calibration.get("temperatures") or {}
-    own = np.array([each.get(fold, 1.0) for fold in table.folds])
-    raw = replace(table, probabilities=softmax(trusting.logits_of(table) * own[:, np.newaxis]))
-    return serial.scored(serial.cross_fitted(raw, each, chosen), table, chosen, seed)
+    return serial.scored(serial.cross_fitted(_uncalibrated(table, each, 1.0), each, chosen), table, chosen, seed)
+
+
+def _uncalibrated(table: PredictionTable, temperatures: Mapping[str, float], usual: float) -> PredictionTable:
+    """The answers as the network gave them: each fold's temperature undone, or the usual one."""
+    each = np.array([temperatures.get(fold, usual) for fold in table.folds])
+    return replace(table, probabilities=softmax(trusting.logits_of(table) * each[:, np.newaxis]))
 
 
 def _trust(loaded: Bundle) -> Trust:
@@ -304,7 +306,7 @@ def _asked(
 
 def _same_verdict(answer: Prediction, table: PredictionTable, row: int) -> bool:
     """Whether a slice is refused, and called uncertain, as the table says; a fold's table says less than its answer."""
-    refused = answer.verdict == "not_brain_mri"
+    refused = answer.verdict == NOT_BRAIN_MRI
     if table.refused[row] is not None and refused != table.refused[row]:
         return False
     if table.accepted[row] is None or answer.verdict is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tumorlens.evaluation.subgroups import SIZES
 from tumorlens.labels import title
 from tumorlens.report import words
 
 Row = tuple[str, str, str, str, str]
 _PLANES = {"axial": "axial", "coronal": "coronal", "sagittal": "sagittal", "unsure": "plane not recognised"}
 _PICTURES = {"small": "up to 256 pixels", "medium": "257 to 512 pixels", "large": "more than 512 pixels"}
-_ORDER = ("small", "medium", "large")
 # Fewer slices say nothing about a part.
 _LEAST = 20
 
@@ -22,7 +22,7 @@ def rows(metrics: Mapping[str, Any]) -> list[Row]:
     for kind, parts in (metrics.get("subgroups") or {}).items():
         if kind != "plane" and len(parts) < 2:
             continue
-        for name in sorted(parts, key=lambda name: (_ORDER.index(name) if name in _ORDER else 0, name)):
+        for name in sorted(parts, key=lambda name: (SIZES.index(name) if name in SIZES else 0, name)):
             part = parts[name]
             classes = ", ".join(f"{title(label)} {words.count(n)}" for label, n in part["classes"].items())
             share, interval = words.percent(part["accuracy"]), words.percent_range(part["accuracy_ci95"])

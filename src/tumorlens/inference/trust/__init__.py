@@ -6,7 +6,7 @@ applied here with NumPy alone.
 
 from tumorlens.inference.trust.conformal import Conformal, fit_conformal
 from tumorlens.inference.trust.selective import Selective, fit_selective
-from tumorlens.inference.trust.temperature import Temperature, fit_temperature, softmax
+from tumorlens.inference.trust.temperature import Temperature, as_logits, fit_temperature, softmax
 from tumorlens.inference.trust.trust import Judged, Trust
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Selective",
     "Temperature",
     "Trust",
+    "as_logits",
     "fit_conformal",
     "fit_selective",
     "fit_temperature",

@@ -20,8 +20,7 @@ from tumorlens.labels import NO_TUMOR
 
 #: Shares of the slices that are tried: all of them (the mean), fewer, one (the maximum).
 SHARES = (1.0, 0.5, 0.25, 0.0)
-# What a float64 cannot tell from 0 is that unlikely, not impossible.
-_SMALLEST = 1e-300
+_MOST_REFUSED = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,9 @@ def combined(
     return np.asarray(probabilities[chosen].mean(axis=0)), np.asarray(chosen, np.int64)
 
 
-def as_logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithms, which a temperature can divide."""
-    return np.asarray(np.log(np.maximum(probabilities, _SMALLEST)))
+def mostly_refused(refused: int, count: int) -> bool:
+    """Whether a series gets no answer, as its slices (``count``, without blank ones) are no brain MRI.
+
+    The lowest slices of a head show little brain, and its highest none.
+    """
+    return refused == count or refused > _MOST_REFUSED * count

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 # A temperature outside says that the logits are broken, not that they want scaling.
 _LOWEST, _HIGHEST = 0.05, 20.0
+# What a float64 cannot tell from 0 is that unlikely, not impossible.
+_SMALLEST = 1e-300
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _GAIN = 1e-9  # nats; less is rounding
 _CLOSE = 1e-6  # of the logarithm of the temperature
@@ -72,6 +74,11 @@ def fit_temperature(logits: NDArray[np.floating], codes: NDArray[np.int64], grou
     if not after < before - _GAIN:
         found, after = 0.0, before
     return Temperature(math.exp(found), len(codes), len(np.unique(groups)), before, after)
+
+
+def as_logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits float64 (N, K) of probabilities (N, K), but for a constant per row."""
+    return np.asarray(np.log(np.maximum(probabilities, _SMALLEST)))
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
