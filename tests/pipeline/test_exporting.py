@@ -36,7 +36,7 @@ def answers(model: Path, pictures: list[Path], engine: str = "onnxruntime") -> n
     return np.array([list(one.probabilities.values()) for one in found if isinstance(one, Prediction)])
 
 
-@pytest.mark.parametrize("kind", ["onnx", "openvino", "keras"])
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "keras", "litert"])
 def test_an_exact_form_agrees_and_the_bundle_stays_a_bundle(
     kind: str, finished_run: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -64,6 +64,14 @@ def test_the_keras_file_is_a_model_that_keras_reads(finished_run: Path, tmp_path
     export(finished_run, "keras", tmp_path / "out")
     model = import_keras().models.load_model(tmp_path / "out" / "model.keras", compile=False)
     assert "logits" in model.output
+
+
+def test_the_litert_file_is_a_network_that_its_interpreter_reads(finished_run: Path, tmp_path: Path) -> None:
+    import tensorflow
+
+    export(finished_run, "litert", tmp_path / "out")
+    runner = tensorflow.lite.Interpreter(str(tmp_path / "out" / "model.tflite")).get_signature_runner()
+    assert set(runner.get_output_details()) == set(bundle.load(finished_run).info.outputs)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "openvino-bf16"])
@@ -123,6 +131,8 @@ def test_what_cannot_be_exported_says_why(finished_run: Path, tmp_path: Path) ->
         export(alone, "openvino", tmp_path / "again")
     with pytest.raises(ModelError, match="Keras"):
         export(alone, "keras", tmp_path / "again", data=finished_run / "manifest.csv")
+    with pytest.raises(ModelError, match="Keras"):
+        export(alone, "litert", tmp_path / "again", data=finished_run / "manifest.csv")
     with pytest.raises(UsageError, match="no engine"):
         engine_of(bundle.load(finished_run), "tpu")
 

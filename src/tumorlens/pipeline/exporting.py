@@ -33,7 +33,7 @@ from tumorlens.preprocess import to_input
 from tumorlens.preprocess.cache import standardise_all
 from tumorlens.training.export import TOLERANCE, compare
 
-KERAS, OPENVINO = "model.keras", ("model.xml", "model.bin")
+KERAS, LITERT, OPENVINO = "model.keras", "model.tflite", ("model.xml", "model.bin")
 # Slices that a form is compared on, and that the ranges of 8-bit integers come from.
 COMPARED, CALIBRATED = 64, 256
 _CHANCE = 9
@@ -53,7 +53,8 @@ def export(
     Args:
         model: MODEL.
         kind: ``onnx`` (the bundle as it is), ``openvino`` (``model.xml`` and ``model.bin``), ``keras``
-            (``model.keras``, of a run folder), or ``int8`` (``model.int8.onnx``, for the engines of that name).
+            (``model.keras``, of a run folder), ``litert`` (``model.tflite``, of a run folder, for phones and small
+            computers), or ``int8`` (``model.int8.onnx``, for the engines of that name).
         out: folder of the new bundle; must not exist, or be empty.
         data: slices to compare on; those that the run of MODEL was trained on when None. For ``int8`` they must be
             slices that it was trained on: what it was validated or tested on is left out.
@@ -119,6 +120,22 @@ def _int8(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
 
 
 def _keras(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
+    path = _fitted(loaded)
+    return {KERAS: path.read_bytes()}, _KerasEngine(path)
+
+
+def _litert(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
+    path = _fitted(loaded)
+    try:
+        from tumorlens.training.litert import LiteRtEngine, to_litert
+    except ImportError:
+        raise MissingExtraError("LiteRT", "train") from None
+    network = to_litert(path)
+    return {LITERT: network}, LiteRtEngine(network)
+
+
+def _fitted(loaded: Bundle) -> Path:
+    """The Keras network that the bundle was made from."""
     path = loaded.where.parent / "checkpoints" / KERAS
     if not path.is_file():
         path = loaded.where.parent / "final" / "checkpoints" / KERAS  # of a cross-validation
@@ -126,7 +143,7 @@ def _keras(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
         raise ModelError(
             f"{loaded.where} has no Keras network beside it", hint="name the run folder that it was trained in"
         )
-    return {KERAS: path.read_bytes()}, _KerasEngine(path)
+    return path
 
 
 class _KerasEngine:
@@ -146,7 +163,7 @@ class _KerasEngine:
         return {name: np.asarray(value) for name, value in self._model.predict_on_batch(images).items()}
 
 
-_FORMS: dict[str, _Form] = {"onnx": _onnx, "openvino": _openvino, "keras": _keras, "int8": _int8}
+_FORMS: dict[str, _Form] = {"onnx": _onnx, "openvino": _openvino, "keras": _keras, "litert": _litert, "int8": _int8}
 KINDS = tuple(_FORMS)
 
 

@@ -61,7 +61,7 @@ def to_onnx(model: Any, check: np.ndarray) -> tuple[bytes, dict[str, Any]]:
     inputs = to_input(check)
     deployed(inputs[:1])  # with JAX, predicting leaves no trace that the export could start from
     expected = {name: np.asarray(value) for name, value in deployed.predict_on_batch(inputs).items()}
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         deployed.export(str(path), format="onnx", verbose=False)
         content = canonical(path.read_bytes(), list(outputs))
@@ -108,7 +108,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Inside, converters say nothing: their notes are about TensorFlow's graph, not about anything a user can do."""
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
     levels = [logger.level for logger in loggers]
