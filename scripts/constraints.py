@@ -1,6 +1,7 @@
 """Write constraints.txt: the exact version of everything that a development install brings, on every supported Python.
 
     python scripts/constraints.py            write it, from the newest versions that fit pyproject.toml
+    python scripts/constraints.py --keep     write it, with the versions that it has, and new packages only
     python scripts/constraints.py --check    resolve with it and fail when something is not pinned or does not fit
 
 pip resolves for each interpreter that scripts/pythons.py finds; nothing is installed. The oldest Python goes first and
@@ -93,6 +94,7 @@ def write(found: dict[str, dict[str, str]]) -> None:
 def main() -> int:
     """Write or check."""
     check = sys.argv[1:] == ["--check"]
+    kept = pinned() if sys.argv[1:] == ["--keep"] else {}
     interpreters = pythons.found()
     missing = [version for version in pythons.SUPPORTED if version not in interpreters]
     if missing:
@@ -113,7 +115,7 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as folder:
             earlier = Path(folder) / "constraints.txt"
-            earlier.write_text("".join(f"{name}=={v}\n" for name, v in next(iter(found.values()), {}).items()))
+            earlier.write_text("".join(f"{name}=={v}\n" for name, v in next(iter(found.values()), kept).items()))
             try:
                 found[version] = resolve(python, earlier)
             except subprocess.CalledProcessError:

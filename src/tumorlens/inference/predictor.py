@@ -182,7 +182,8 @@ class Predictor:
             return {"predicted": predicted, "set": own, "verdict": None, "reason": None}
         top, threshold = float(outputs.probabilities[index].max()), cast(Selective, self.trust.selective).threshold
         if top < threshold:
-            reasons.insert(0, f"the highest probability, {top:.1%}, is below {threshold:.1%}")
+            digits = next((n for n in (1, 2, 3) if f"{top:.{n}%}" != f"{threshold:.{n}%}"), 4)
+            reasons.insert(0, f"the highest probability, {top:.{digits}%}, is below {threshold:.{digits}%}")
         return {
             "predicted": predicted,
             "set": own,

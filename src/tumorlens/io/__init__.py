@@ -8,7 +8,7 @@ code, never a decoder's own exception, warning or output, and its size is checke
 from tumorlens.io.archive import Member
 from tumorlens.io.cache_dir import cache_dir
 from tumorlens.io.facts import FileFacts, file_facts
-from tumorlens.io.files import digest, frame_count, inspect, kind_of, read, read_bytes, read_slice
+from tumorlens.io.files import digest, frame_count, inspect, kind_of, read, read_bytes, read_slice, stream_bytes
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits
 from tumorlens.io.masks import read_mask
@@ -33,4 +33,5 @@ __all__ = [
     "read_mask",
     "read_slice",
     "slice_id",
+    "stream_bytes",
 ]

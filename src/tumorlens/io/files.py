@@ -48,7 +48,7 @@ def read(path: str, *, limits: Limits = DEFAULT) -> list[Slice]:
         InputError: with a code of its own for whatever is wrong with the file.
         MissingExtraError: when the format needs a package that is not installed.
     """
-    return _all(*find(path, limits), limits)
+    return list(_each(*find(path, limits), limits))
 
 
 def read_slice(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) -> Slice:
@@ -68,9 +68,18 @@ def read_bytes(content: bytes, name: str = "upload", *, limits: Limits = DEFAULT
     Raises:
         InputError, MissingExtraError: as :func:`read`.
     """
+    return list(stream_bytes(content, name, limits=limits))
+
+
+def stream_bytes(content: bytes, name: str = "upload", *, limits: Limits = DEFAULT) -> Iterator[Slice]:
+    """As :func:`read_bytes`, one slice at a time: of a volume only the stored frames are in memory.
+
+    Raises:
+        InputError, MissingExtraError: as :func:`read`, from the first slice on.
+    """
     limits.check_bytes(name, len(content))
     found = contents.from_bytes(content, name)
-    return _all(found, sniff(found.head(HEAD), name), limits)
+    yield from _each(found, sniff(found.head(HEAD), name), limits)
 
 
 def frame_count(path: str, *, limits: Limits = DEFAULT) -> int | None:
@@ -184,18 +193,19 @@ def _kind(content: Content, any_kind: bool) -> str:
         raise
 
 
-def _all(content: Content, kind: str, limits: Limits) -> list[Slice]:
+def _each(content: Content, kind: str, limits: Limits) -> Iterator[Slice]:
     if kind == "npz" and not content.inner:
         from tumorlens.io import arrays
 
-        found: list[Slice] = []
         for name in arrays.image_arrays(content, limits):
-            found += _all(contents.with_inner(content, f"{content.name}!{name}", name), kind, limits)
-        return found
+            yield from _each(contents.with_inner(content, f"{content.name}!{name}", name), kind, limits)
+        return
     frames = _frames(content, kind, limits)
     if frames.single:
-        return [frames.slice(content.name, None)]
-    return [frames.slice(content.name, index) for index in range(len(frames.pixels))]
+        yield frames.slice(content.name, None)
+        return
+    for index in range(len(frames.pixels)):
+        yield frames.slice(content.name, index)
 
 
 def _frames(content: Content, kind: str, limits: Limits) -> Frames:

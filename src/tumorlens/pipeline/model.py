@@ -107,7 +107,7 @@ class Model:
                 for answer in self._predict_input(named, pool, folder, reporter or Reporter()):
                     yield answer
                     if isinstance(answer, Prediction) and answer.frame is None and answer.series:
-                        scans.setdefault(answer.series, self._gathering(answer)).add(answer)
+                        scans.setdefault(answer.series, self.gathering(answer)).add(answer)
         yield from (scan.answer() for scan in scans.values() if len(scan) > 1)
 
     def _predict_input(
@@ -139,14 +139,14 @@ class Model:
         whole: SeriesSum | None = None
         for start in range(0, len(frames), _AHEAD):
             try:
-                slices = [_accepted(io.read_slice(path, frame)) for frame in frames[start : start + _AHEAD]]
+                slices = [accepted(io.read_slice(path, frame)) for frame in frames[start : start + _AHEAD]]
             except (InputError, MissingExtraError) as error:
                 yield Failure(path, error)
                 return
             for answer in self._answer_slices(slices, map_folder):
                 yield answer
                 if answer.series:
-                    whole = whole or self._gathering(answer)
+                    whole = whole or self.gathering(answer)
                     whole.add(answer)
         if whole:
             yield whole.answer()
@@ -155,12 +155,13 @@ class Model:
         answers = list(self._answer_slices(slices, None))
         if len(answers) < 2 or not answers[0].series:
             return [*answers]
-        whole = self._gathering(answers[0])
+        whole = self.gathering(answers[0])
         for answer in answers:
             whole.add(answer)
         return [*answers, whole.answer()]
 
-    def _gathering(self, first: Prediction) -> SeriesSum:
+    def gathering(self, first: Prediction) -> SeriesSum:
+        """What gathers the answers for a series; ``first`` is any of them, and has to be added, too."""
         return SeriesSum(first, self.predictor.series)
 
     def _answer_slices(self, slices: Iterable[Slice], map_folder: Path | None) -> Iterator[Prediction]:
@@ -210,7 +211,7 @@ def load(model: str | os.PathLike[str] | None = None, *, threads: int = 0, engin
 
 def _read(path: str, frame: int | None) -> Slice | Failure:
     try:
-        return _accepted(io.read_slice(path, frame))
+        return accepted(io.read_slice(path, frame))
     except (InputError, MissingExtraError) as error:
         return Failure(path, error)
 
@@ -229,10 +230,10 @@ def _slices(item: Input, name: str) -> list[Slice]:
             f"cannot predict from a {type(item).__name__}",
             hint="pass a path, bytes, an array, a Slice, or a list of these",
         )
-    return [_accepted(each) for each in found]
+    return [accepted(each) for each in found]
 
 
-def _accepted(item: Slice) -> Slice:
+def accepted(item: Slice) -> Slice:
     """The slice, unless its file says itself that it is no MR image of a head."""
     if item.objection is not None:
         raise item.objection.with_traceback(None)

@@ -83,19 +83,52 @@ def standardise_mask(pixels: np.ndarray, mask: np.ndarray, recipe: Recipe, size:
     share = np.asarray(mask, np.float32) * np.float32(255)
     if recipe.kind == "plain":
         return _on_grid(share, (size, size))
+    box, scout = _framing(pixels, recipe)
+    # The head's part of the mask has the slice's proportions, not those of its own pixels.
+    top, left, rows, columns = _placed(_crop(pixels, box, scout).shape, size)
+    canvas = np.zeros((size, size), np.uint8)
+    canvas[top : top + rows, left : left + columns] = _on_grid(_crop(share, box, scout), (rows, columns))
+    return canvas
+
+
+def unframe(found: np.ndarray, pixels: np.ndarray, recipe: Recipe, shape: tuple[int, int]) -> np.ndarray:
+    """A map over a standardised slice, put back over the slice itself: the way of :func:`standardise_mask`, backwards.
+
+    Args:
+        found: float32 (S, S), over the square that the network saw.
+        pixels: float32 (H, W), the slice.
+        recipe: what was done to the slice.
+        shape: height and width of the result, which covers the whole slice whatever its resolution.
+
+    Returns:
+        float32 of that shape; 0 outside of what the network saw.
+    """
+    whole = np.zeros(shape, np.float32)
+    if recipe.kind == "plain":
+        whole[:] = cv2.resize(found, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return whole
+    box, scout = _framing(pixels, recipe)
+    top, left, rows, columns = _placed(_crop(pixels, box, scout).shape, len(found))
+    part = _crop(whole, box, scout)  # a view: writing to it writes to the whole
+    inside = np.ascontiguousarray(found[top : top + rows, left : left + columns], np.float32)
+    part[:] = cv2.resize(inside, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return whole
+
+
+def _framing(pixels: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
+    """The head's box in pixels of a scout image, and that image's shape."""
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
     scout = _shrink(_halved(pixels), _SCOUT)
     if _is_wild(scout):
         scout = _shrink(_halved(_tamed(pixels)), _SCOUT)
-    box, _, _ = _head(scout, recipe)
-    # The head's part of the mask has the slice's proportions, not those of its own pixels.
-    tall, wide = _crop(pixels, box, scout.shape).shape
-    ratio = size / max(tall, wide)
-    rows, columns = max(1, round(tall * ratio)), max(1, round(wide * ratio))
-    canvas = np.zeros((size, size), np.uint8)
-    top, left = (size - rows) // 2, (size - columns) // 2
-    canvas[top : top + rows, left : left + columns] = _on_grid(_crop(share, box, scout.shape), (rows, columns))
-    return canvas
+    return _head(scout, recipe)[0], scout.shape
+
+
+def _placed(head: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
+    """Where a head of that shape lies in a square: top, left, rows, columns."""
+    ratio = size / max(head)
+    rows, columns = max(1, round(head[0] * ratio)), max(1, round(head[1] * ratio))
+    return (size - rows) // 2, (size - columns) // 2, rows, columns
 
 
 def head_mask(pixels: np.ndarray) -> np.ndarray:
@@ -159,15 +192,14 @@ def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     head = _crop(half, box, scout.shape)
     if max(head.shape) < recipe.size:  # halving went too far for this head
         head = _crop(pixels, box, scout.shape)
-    ratio = recipe.size / max(head.shape)
-    rows, columns = (max(1, round(side * ratio)) for side in head.shape)
+    top, left, rows, columns = _placed(head.shape, recipe.size)
     # Shrink first, then window: the window is linear, so the order only matters for speed. Down to half, linear
     # interpolation still looks at every pixel and is ten times cheaper than averaging.
-    head = cv2.resize(head, (columns, rows), interpolation=cv2.INTER_AREA if ratio < 0.5 else cv2.INTER_LINEAR)
+    shrinking = recipe.size / max(head.shape) < 0.5
+    head = cv2.resize(head, (columns, rows), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     gain = 255.0 / max(white - black, 1e-6)
     grey = np.clip(np.rint((head - np.float32(black)) * np.float32(gain)), 0, 255)
     canvas = np.zeros((recipe.size, recipe.size), np.uint8)
-    top, left = (recipe.size - rows) // 2, (recipe.size - columns) // 2
     canvas[top : top + rows, left : left + columns] = grey
     return canvas
 

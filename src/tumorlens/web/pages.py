@@ -1,0 +1,141 @@
+"""The pages: scan, model, API documentation; and the files that they need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from fastapi import APIRouter, Request
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from tumorlens.labels import colours, title
+from tumorlens.web import assets, examples
+from tumorlens.web.reliability import scored
+from tumorlens.web.state import state_of
+from tumorlens.web.words import reliability, strings
+
+router = APIRouter(include_in_schema=False)
+# What the page's script needs of the sentences.
+_FOR_SCRIPT = ("page", "viewer", "answer", "results", "report", "verdict")
+
+
+def static_files() -> StaticFiles:
+    """Our scripts, styles and examples."""
+    return StaticFiles(directory=str(resources.files("tumorlens.web").joinpath("static")))
+
+
+@router.get("/")
+def index(request: Request) -> HTMLResponse:
+    """Drop a scan, see the answer."""
+    state = state_of(request)
+    info = state.model.info
+    told = {
+        "strings": {name: strings()[name] for name in _FOR_SCRIPT},
+        "classes": [
+            {"name": name, "title": title(name), "colour": colour} for name, colour in colours(info.labels).items()
+        ],
+        "model": state.model.predictor.identity,
+        "coverage": None if info.conformal is None else 1 - info.conformal["alpha"],
+        "key": bool(state.options.api_key),
+        "limits": {"bytes": state.options.upload_bytes, "files": state.options.files},
+    }
+    return _page("index.html.j2", here="scan", told=_block(told), caution=info.caution, examples=examples.available())
+
+
+@router.get("/model")
+async def model(request: Request) -> HTMLResponse:
+    """The model card, with charts."""
+    state = state_of(request)
+    return await run_in_threadpool(_model, state)
+
+
+def _model(state: Any) -> HTMLResponse:
+    bundle = state.model.predictor.bundle
+    charts = assets.charts(scored(bundle))
+    return _page(
+        "model.html.j2",
+        here="model",
+        card=_html(bundle.read("MODEL_CARD.md").decode()),
+        charts={name: _block(spec) for name, spec in charts.items()},
+        identity=state.model.predictor.identity,
+        reliability=[(title(name), reliability(name, state.measured.get(name))) for name in state.model.info.labels],
+        caution=state.model.info.caution,
+    )
+
+
+def _html(text: str) -> Markup:
+    """Markdown as HTML. HTML in it is shown, not used."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(text)
+    for token, inside in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
+        if token.type == "table_open":
+            token.attrs["tabindex"] = "0"  # a wide table scrolls, with keys, too
+        if token.type == "th_open" and not inside.content:
+            token.tag = tokens[tokens.index(token) + 2].tag = "td"  # an empty head is none
+        # Columns are aligned with style attributes, which the content security policy forbids.
+        if str(token.attrs.pop("style", "")).endswith("right"):
+            token.attrs["class"] = "number"
+    html = str(reader.renderer.render(tokens, reader.options, {}))
+    return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704
+
+
+@router.get("/docs")
+def documentation() -> HTMLResponse:
+    """The API's documentation."""
+    return _page("docs.html.j2", here="api")
+
+
+@router.get("/assets/charts.js")
+async def charts(request: Request) -> Response:
+    """What draws charts."""
+    text = await run_in_threadpool(assets.vega)
+    return _asset(request, text.encode(), "text/javascript")
+
+
+@router.get("/assets/swagger/{name}")
+def swagger(request: Request, name: str) -> Response:
+    """A file of Swagger UI."""
+    kind = assets.SWAGGER.get(name)
+    if kind is None:
+        return PlainTextResponse("not found", 404)
+    return _asset(request, assets.swagger(name), kind)
+
+
+def _asset(request: Request, content: bytes, kind: str) -> Response:
+    """A file that the browser may keep, as long as it asks whether it has changed."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    folder = resources.files("tumorlens.web").joinpath("templates")
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _page(template: str, **values: Any) -> HTMLResponse:
+    text = _environment().get_template(template).render(strings=strings(), title=title, **values)
+    return HTMLResponse(text)
+
+
+def _block(value: Any) -> Markup:
+    """JSON for a data block: without ``<`` nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704

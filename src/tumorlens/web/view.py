@@ -1,0 +1,45 @@
+"""What the page asks for: answers with pictures, one line each as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from tumorlens.inference import Prediction
+from tumorlens.io.slice import Slice
+from tumorlens.web.api import count
+from tumorlens.web.picture import shown
+from tumorlens.web.state import State, state_of
+from tumorlens.web.uploads import received
+from tumorlens.web.words import said
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.post("/view")
+async def view(request: Request) -> Response:
+    """JSON lines of ``{"entry", "said", "shown"}``; without ``{"end": true}`` at the end something broke off."""
+    state = state_of(request)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(state.admission.one())
+        files = await stack.enter_async_context(received(request, state.options.files))
+        # What is wrong with the request was said by now; what is open stays open until the last line is sent.
+        kept = stack.pop_all()
+    return StreamingResponse(_lines(state, files, kept), media_type="application/x-ndjson")
+
+
+async def _lines(state: State, files: list[Any], kept: AsyncExitStack) -> AsyncIterator[bytes]:
+    def render(item: Slice, answer: Prediction) -> dict[str, Any]:
+        return shown(item, answer, state.model)
+
+    async with kept:
+        async for one in state.answerer.answers(files, render):
+            count(state, one.answer)
+            line = {"entry": one.answer.as_dict(), "said": said(one.answer, state.measured), "shown": one.shown}
+            yield msgspec.json.encode(line) + b"\n"
+        yield b'{"end":true}\n'
