@@ -24,7 +24,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TOOLS := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help install install-dev train test lint format test-install test-all-pythons wheel bench start model gate docs constraints clean
+.PHONY: help install install-dev train test test-browser lint format test-install test-all-pythons wheel bench start model gate docs constraints clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,9 @@ train: $(VENV)/.train ## train on the phantom (DATA=, MINUTES=, OUT=)
 # Two processes, a file of tests each at a time: most tests keep one core busy, and what a file has made is made once.
 test: lint ## ruff, mypy, import-linter, pytest (PYTEST="-k words")
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST)
+
+test-browser: $(VENV)/.dev ## the page in Chromium, on every size, with axe-core; 1,000 requests of every kind to the API
+	TUMORLENS_CASES=1000 $(BIN)/python -m pytest -m "browser or not browser" tests/web
 
 lint: $(VENV)/.dev ## ruff, mypy and import-linter only
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "THIRD_PARTY_LICENSES.md"
-EXTRAS = ("report", "audit", "train", "dicom", "nifti", "mat", "kaggle", "tensorboard", "ray")
+EXTRAS = ("report", "web", "audit", "train", "dicom", "nifti", "mat", "kaggle", "tensorboard", "ray", "openvino")
 
 # Copyleft that reaches the program that uses it, and licences that forbid some uses. The LGPL, the MPL and the GPL's
 # runtime-library exception do neither.
