@@ -15,6 +15,7 @@ import numpy as np
 from tumorlens.errors import InputError
 from tumorlens.io import dicom_geometry as geometry
 from tumorlens.io.content import Content
+from tumorlens.io.dicom_codecs import check_code_streams, check_decoder, cut_off, plugin
 from tumorlens.io.dicom_kind import derived, objection
 from tumorlens.io.guard import decoding, extra
 from tumorlens.io.header import corrupt
@@ -24,8 +25,6 @@ from tumorlens.io.raster import luminance
 from tumorlens.io.volumes import Frames
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-_JPEG2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
-_RAW = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", _DEFLATED})
 # The file meta group is a few hundred bytes; its private information may be longer, but hardly this long.
 _META_BYTES = 1 << 18
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -41,7 +40,7 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
     with decoding(content.name, "DICOM"):
         dataset = _dataset(content, limits, pixels=False)
         frames = _check_size(content, dataset, limits)
-        _check_decoder(content, dataset)
+        check_decoder(content, _syntax(dataset))
         return Header("dicom", frames, _text(dataset, "PatientID"), series=_text(dataset, "SeriesInstanceUID"))
 
 
@@ -57,8 +56,8 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
         count = _check_size(content, dataset, limits)
         if not any(name in dataset for name in _PIXELS):
             raise _no_image(content, dataset)
-        _check_decoder(content, dataset)
-        _check_code_streams(content, dataset, limits)
+        check_decoder(content, _syntax(dataset))
+        check_code_streams(content, dataset, _syntax(dataset))
         stored = _stored(content, dataset)
         number = count or 1
         stack = stored.reshape((number, *stored.shape[stored.ndim - (3 if _is_colour(dataset) else 2) :]))
@@ -134,50 +133,21 @@ def _no_image(content: Content, dataset: Any) -> InputError:
     )
 
 
-def _check_decoder(content: Content, dataset: Any) -> None:
-    """Refuse, by name, a compression that no installed decoder reads."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    uid = UID(_syntax(dataset))
-    if uid in _RAW or not uid:
-        return
-    try:
-        available = get_decoder(uid).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        name = uid.name if uid.name != uid else f"transfer syntax {uid}"
-        raise InputError(
-            f"{content.name} is compressed as {name}, which cannot be decoded here",
-            hint="export it uncompressed, as RLE or as JPEG 2000 (for example: gdcmconv --raw in.dcm out.dcm)",
-            code="unsupported",
-        )
-
-
 def _stored(content: Content, dataset: Any) -> np.ndarray:
     from pydicom.pixels import apply_color_lut, pixel_array
 
     try:
-        stored = np.asarray(pixel_array(dataset))
+        stored = np.asarray(pixel_array(dataset, decoding_plugin=plugin(_syntax(dataset))))
     except ValueError as error:
         text = str(error)
         if "less than expected" in text or ("expected" in text and "actual" in text) or "fewer" in text:
-            raise _cut_off(content) from error
+            raise cut_off(content) from error
         raise
     except (EOFError, IndexError, struct.error) as error:
-        raise _cut_off(content) from error
+        raise cut_off(content) from error
     if _text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
         return np.asarray(apply_color_lut(stored, dataset))
     return stored
-
-
-def _cut_off(content: Content) -> InputError:
-    return InputError(
-        f"{content.name} is a cut-off DICOM file: its pixel data is shorter than its header says",
-        hint="copy or export it again",
-        code="truncated",
-    )
 
 
 def _is_colour(dataset: Any) -> bool:
@@ -220,28 +190,3 @@ def _check_deflate(content: Content, limits: Limits) -> None:
         total += len(unpack.decompress(rest, 1 << 22))
         rest = unpack.unconsumed_tail
         limits.check_bytes(content.name, total)
-
-
-def _check_code_streams(content: Content, dataset: Any, limits: Limits) -> None:
-    """Refuse JPEG 2000 whose own size (T.800 A.5.1) is not the header's: the decoder believes the code stream."""
-    if _syntax(dataset) not in _JPEG2000 or "PixelData" not in dataset:
-        return
-    from pydicom.encaps import generate_frames
-
-    number = int(dataset.get("NumberOfFrames") or 1)
-    found = 0
-    for stream in generate_frames(dataset.PixelData, number_of_frames=number):
-        found += 1
-        at = stream.find(b"\xff\x4f\xff\x51")
-        if at < 0 or len(stream) < at + 24:
-            raise _cut_off(content)
-        right, bottom, left, top = struct.unpack_from(">IIII", stream, at + 8)
-        if (bottom - top, right - left) != (int(dataset.Rows), int(dataset.Columns)):
-            raise InputError(
-                f"{content.name} is a damaged DICOM file: its header says {dataset.Columns} × {dataset.Rows} pixels, "
-                f"its JPEG 2000 data {right - left} × {bottom - top}",
-                hint="export it again",
-                code="corrupt",
-            )
-    if found < number:
-        raise _cut_off(content)
