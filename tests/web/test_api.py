@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -161,9 +162,38 @@ def test_the_model_says_how_good_it_is(client: TestClient, shipped: Model) -> No
     scores = json.loads(shipped.predictor.bundle.read("metrics.json"))["test"]["per_class"]
     for name in told["labels"]:
         found = told["reliability"][name]
-        assert found["sensitivity"] == pytest.approx(scores[name]["sensitivity"])
-        assert found["ppv"] == pytest.approx(scores[name]["ppv"])
-        assert found["ppv_ci95"][0] <= found["ppv"] <= found["ppv_ci95"][1]
+        assert found["sensitivity"]["value"] == pytest.approx(scores[name]["sensitivity"])
+        assert found["ppv"]["value"] == pytest.approx(scores[name]["ppv"])
+        for rate in (found["ppv"], *found["ppv_by_verdict"].values()):
+            assert rate["ci95"][0] <= rate["value"] <= rate["ci95"][1]
+
+
+def test_a_map_is_of_one_file(client: TestClient, glioma: Path) -> None:
+    answer = sent(client, glioma, glioma, url=f"{PREDICT}/map.png")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "one_file")
+
+
+def test_files_of_one_name_are_told_apart(client: TestClient, glioma: Path) -> None:
+    assert [entry["id"] for entry in sent(client, glioma, glioma, glioma).json()] == [
+        "glioma.png",
+        "glioma.png (2)",
+        "glioma.png (3)",
+    ]
+
+
+def test_every_array_of_an_npz_is_answered(client: TestClient, tmp_path: Path) -> None:
+    head = cv2.imread(str(EXAMPLES / "glioma.png"), cv2.IMREAD_GRAYSCALE)
+    large = cv2.resize(head, (2200, 2200))
+    np.savez(tmp_path / "s.npz", a=large, b=head, c=head)
+    assert [entry["id"] for entry in sent(client, tmp_path / "s.npz").json()] == ["s.npz!a", "s.npz!b", "s.npz!c"]
+
+
+def test_many_volumes_in_many_requests_come_through(client: TestClient, tmp_path: Path) -> None:
+    """More files at once than there are places for, from several clients: nobody waits for ever."""
+    head = volume(tmp_path / "head.nii", 40)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: sent(client, *[head] * 6).json(), range(6)))
+    assert [len(answer) for answer in answers] == [6 * 41] * 6
 
 
 def test_unknown_addresses_and_methods_answer_in_the_same_form(client: TestClient) -> None:
@@ -181,7 +211,11 @@ def test_a_fault_of_ours_is_told_without_its_message(
 
     monkeypatch.setattr(shipped.predictor, "predict_slices", broken)
     with client_of(shipped) as client, caplog.at_level("INFO", "tumorlens.web"):
-        answer = sent(client, glioma)
+        answer = sent(client, glioma, headers={"x-request-id": "broken"})
+    assert answer.headers["x-request-id"] == "broken"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    (fault,) = [record for record in caplog.records if record.getMessage() == "fault"]
+    assert fault.fields == {"request": "broken"}  # type: ignore[attr-defined]
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal"
     assert "secret" not in answer.text

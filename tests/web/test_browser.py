@@ -36,6 +36,7 @@ class Reader:
         self.hosts: set[str] = set()
         page.set_default_timeout(WAIT)
         page.on("console", lambda said: self.problems.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("dialog", lambda dialog: dialog.accept())  # leaving, with answers on the page
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", lambda request: self.hosts.add(request.url.partition("//")[2].partition("/")[0]))
         page.goto(url)
@@ -89,7 +90,7 @@ def test_an_example_answers_with_picture_map_and_set(reader: Reader) -> None:
     expect(reader.headline).to_contain_text("Glioma")
     expect(page.locator("#answer .bars li")).to_have_count(4)
     expect(page.locator("#answer .bars li.own")).to_have_count(1)
-    expect(page.locator("#answer")).to_contain_text("it is right in")
+    expect(page.locator("#answer")).to_contain_text("accepted answers")
     expect(page.locator("#canvas")).to_have_attribute("aria-label", "MRI slice example-glioma.png. Glioma")
     expect(page.locator("#corner-window")).to_contain_text("Level")
     with_map = reader.brightness()
@@ -127,9 +128,10 @@ def test_window_zoom_invert_by_key_mouse_and_slider(reader: Reader) -> None:
     assert reader.corner == first
     page.locator("#level").fill("900")
     assert reader.brightness() < light
-    page.keyboard.press("Tab")
     page.click("#keys")
     expect(page.locator("#keys-text")).to_be_visible()
+    page.keyboard.press("i")  # the focus is on a button now: a letter is no command
+    expect(page.locator("#invert")).to_have_attribute("aria-pressed", "false")
 
 
 def test_a_volume_is_scrolled_and_has_an_answer_of_its_own(reader: Reader, tmp_path: Path) -> None:
@@ -226,6 +228,34 @@ def test_the_report_prints_to_one_page_and_saves_as_html(reader: Reader, tmp_pat
     alone.close()
 
 
+def test_the_report_is_about_the_slice_on_the_screen(reader: Reader, glioma: Path, tmp_path: Path) -> None:
+    """However fast slices go by, and whatever was printed before."""
+    page = reader.page
+    page.evaluate("window.print = () => {}")
+    reader.give(volume(tmp_path / "head.nii.gz"))
+    page.evaluate("document.getElementById('strip').focus()")
+    for key in ("Home", "End", "ArrowUp", "PageUp"):
+        page.keyboard.press(key)
+    page.click("#print")
+    expect(page.locator("#paper .facts dd").first).to_have_text("head.nii.gz#8")
+    expect(page.locator("#corner-slice")).to_have_text("Slice 9 of 20")
+    reader.give(glioma)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # as Ctrl+P does
+    expect(page.locator("#paper .facts dd").first).to_have_text("glioma.png")
+    page.click("#new")
+    expect(page.locator("#paper")).to_be_empty()
+
+
+def test_what_holds_no_image_is_said(reader: Reader, glioma: Path, tmp_path: Path) -> None:
+    page = reader.page
+    for name in (".hidden", "DICOMDIR"):
+        (tmp_path / name).write_text("x")
+    page.set_input_files("#files", [tmp_path / ".hidden"])
+    expect(page.locator("#status")).to_contain_text("no file in it")
+    reader.give(tmp_path / ".hidden", tmp_path / "DICOMDIR", glioma)
+    expect(page.locator("#status")).to_contain_text("2 files")
+
+
 def test_a_pasted_picture_and_a_dropped_file_are_answered(reader: Reader) -> None:
     page = reader.page
     for event, holder in (("paste", "clipboardData"), ("drop", "dataTransfer")):
@@ -266,6 +296,9 @@ def test_the_page_asks_for_the_key(browser: Any, tmp_path: Path, glioma: Path) -
     page = browser.new_page()
     page.goto(server.url)
     page.set_input_files("#files", [glioma])
+    page.fill("#key", "another key that is wrong")
+    page.click("#key-form button")
+    expect(page.locator("#status")).to_contain_text("not the key")
     page.fill("#key", "0123456789abcdef")
     page.click("#key-form button")
     expect(page.locator("#answer .headline")).to_contain_text("Glioma")

@@ -14,7 +14,7 @@ from tests.web.test_api import PREDICT, sent
 
 from tumorlens.pipeline.model import Model
 from tumorlens.web.admission import Admission
-from tumorlens.web.body import BodyLimits
+from tumorlens.web.body import BodyLimits, TooSlow
 from tumorlens.web.refusals import Refusal
 from tumorlens.web.telemetry import JsonLines
 
@@ -58,6 +58,35 @@ def test_an_upload_that_stalls_is_given_up() -> None:
     assert refused.value.status == 408
 
 
+def test_an_upload_that_drips_is_given_up() -> None:
+    """Every byte comes in time, and the whole never would."""
+
+    async def drip() -> dict[str, object]:
+        await asyncio.sleep(0.03)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def reading(scope: object, receive: object, send: object) -> None:
+        for _ in range(100):
+            await receive()  # type: ignore[operator]
+
+    limits = BodyLimits(reading, 1000, 0.1)  # type: ignore[arg-type]
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(limits({"type": "http", "headers": []}, drip, drip))  # type: ignore[arg-type]
+    assert refused.value.status == 408
+
+
+def test_a_client_that_does_not_take_its_answer_is_given_up() -> None:
+    async def never(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    async def answering(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start"})  # type: ignore[operator]
+
+    limits = BodyLimits(answering, 1000, 0.01)  # type: ignore[arg-type]
+    with pytest.raises(TooSlow):
+        asyncio.run(limits({"type": "http", "headers": []}, never, never))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("host", ["evil.example", "testserver.evil.example", ""])
 def test_another_name_in_the_host_header_is_refused(client: TestClient, host: str) -> None:
     answer = client.get("/healthz", headers={"host": host})
@@ -67,6 +96,9 @@ def test_another_name_in_the_host_header_is_refused(client: TestClient, host: st
 def test_ports_and_addresses_are_names_too(shipped: Model) -> None:
     with client_of(shipped, hosts=("127.0.0.1", "[::1]", "scan.example")) as client:
         for host in ("127.0.0.1:8000", "[::1]:80", "[::1]", "SCAN.example"):
+            assert client.get("/healthz", headers={"host": host}).status_code == 200
+    with client_of(shipped, hosts=("[::ffff:7f00:1]", "name:8000")) as client:
+        for host in ("[::ffff:7f00:1]:8000", "name:8000", "name"):
             assert client.get("/healthz", headers={"host": host}).status_code == 200
     with client_of(shipped, hosts=("*",)) as client:
         assert client.get("/healthz", headers={"host": "anything"}).status_code == 200

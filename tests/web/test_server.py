@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -93,6 +94,32 @@ def test_a_client_that_leaves_frees_its_place(served: Served, tmp_path: Path) ->
         time.sleep(0.05)
 
 
+def test_headers_without_end_are_cut_off(served: Served) -> None:
+    host, port = served.url.partition("//")[2].rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        with contextlib.suppress(OSError):
+            for number in range(20_000):
+                client.sendall(b"X-%d: %s\r\n" % (number, b"a" * 1000))
+            pytest.fail("20 MB of headers were taken")
+    assert httpx.get(served.url + "healthz").status_code == 200
+
+
+def test_an_upload_that_is_broken_off_is_no_fault(served: Served) -> None:
+    host, port = served.url.partition("//")[2].rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        head = b"POST /view HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\nX-Request-ID: broken-off\r\n"
+        client.sendall(head + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")
+        time.sleep(0.3)
+    end = time.monotonic() + 30
+    while '"broken-off"' not in served.log:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert '"event": "fault"' not in served.log
+    for line in served.log.splitlines()[2:]:
+        json.loads(line)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -102,6 +129,7 @@ def test_a_client_that_leaves_frees_its_place(served: Served, tmp_path: Path) ->
         (["--api-key-file", "nowhere"], "cannot read the API key"),
         (["--model", "nowhere"], "no model nowhere"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+        (["--host", "a..b"], "cannot listen on a..b"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_listens(

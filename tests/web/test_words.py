@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.inference import Failure, Prediction
 from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI
 from tumorlens.pipeline.model import Model
-from tumorlens.web.reliability import measure, scored
+from tumorlens.web.reliability import Rate, measure, scored
 from tumorlens.web.words import headline, reliability, said, strings
 
 WEB = Path(tumorlens.__file__).parent / "web"
@@ -48,20 +49,31 @@ def test_a_file_that_cannot_be_used() -> None:
 
 def test_how_often_it_is_right_comes_from_the_bundle_alone(shipped: Model) -> None:
     measured = measure(shipped.predictor.bundle)
+    stored = json.loads(shipped.predictor.bundle.read("metrics.json"))["test"]["per_class"]
     scores = evaluate_table(scored(shipped.predictor.bundle), bootstrap=0)["per_class"]
     for name, found in measured.items():
-        assert found.ppv == pytest.approx(scores[name]["ppv"])
-        assert found.sensitivity == pytest.approx(scores[name]["sensitivity"])
-        for share, interval in ((found.ppv, found.ppv_ci95), (found.sensitivity, found.sensitivity_ci95)):
-            assert interval is not None
-            assert interval[0] < share < interval[1]
-    sentence = reliability("glioma", measured["glioma"])
-    assert f"{100 * measured['glioma'].ppv:.1f}" in sentence  # type: ignore[operator]
-    assert "out of fold" in sentence
+        assert found.ppv.value == pytest.approx(scores[name]["ppv"])
+        assert found.sensitivity.value == pytest.approx(scores[name]["sensitivity"])
+        assert found.sensitivity.ci95 == stored[name]["sensitivity_ci95"]  # as on the card
+        assert sum(rate.n for rate in found.ppv_by_verdict.values()) <= found.ppv.n
+        for rate in (found.ppv, found.sensitivity, *found.ppv_by_verdict.values()):
+            assert rate.ci95 is not None
+            assert rate.ci95[0] < rate.value < rate.ci95[1]
+    for verdict in ("accepted", "uncertain"):
+        sentence = reliability("glioma", measured["glioma"], verdict)
+        assert f"{100 * measured['glioma'].ppv_by_verdict[verdict].value:.1f}" in sentence  # type: ignore[operator]
+        assert verdict in sentence
+        assert "out of fold" in sentence
+
+
+def test_sure_answers_are_right_more_often_than_unsure_ones(shipped: Model) -> None:
+    for found in measure(shipped.predictor.bundle).values():
+        sure, unsure = (found.ppv_by_verdict[verdict].value for verdict in ("accepted", "uncertain"))
+        assert unsure < found.ppv.value < sure  # type: ignore[operator]
 
 
 def test_a_class_that_was_never_said_is_not_praised(shipped: Model) -> None:
-    none = replace(measure(shipped.predictor.bundle)["glioma"], ppv=None, ppv_ci95=None)
+    none = replace(measure(shipped.predictor.bundle)["glioma"], ppv=Rate(None, None, 0), ppv_by_verdict={})
     assert "not measured" in reliability("glioma", none)
     assert "not measured" in reliability("glioma", None)
 
@@ -76,7 +88,7 @@ def test_scripts_name_only_sentences_that_exist_and_every_sentence_is_used() -> 
     everywhere = scripts + pages + python
     for sentences in strings().values():
         for name in sentences:
-            made = name.startswith(("aside_", "map_"))  # the script puts these names together
+            made = name.startswith(("aside_", "map_", "ppv_"))  # names that are put together
             assert made or re.search(rf'["`.]{name}["`.\s\]}}|)]', everywhere), name
 
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         upload_bytes=arguments.max_upload * MIB,
         requests=arguments.max_requests,
     )
-    own = () if arguments.host in ("0.0.0.0", "::") else (arguments.host,)  # noqa: S104 - compared, not used
+    own = () if arguments.host in ("0.0.0.0", "::") else (_shown(arguments.host),)  # noqa: S104 - compared, not used
     options = replace(options, hosts=(*options.hosts, *own, *arguments.allow_host))
     model = load(options.model, threads=options.threads, engine=options.engine)
     with listen(arguments.host, arguments.port) as socket:

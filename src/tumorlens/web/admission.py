@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tumorlens.web.refusals import busy
@@ -13,10 +13,11 @@ class Admission:
 
     Args:
         most: requests at once.
+        changed: told 1 when a request comes in, and -1 when it is done.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, changed: Callable[[int], None] = lambda _: None) -> None:
+        self._most, self._changed = most, changed
         self.inside = 0
 
     @property
@@ -34,7 +35,9 @@ class Admission:
         if not self.open:
             raise busy()
         self.inside += 1
+        self._changed(1)
         try:
             yield
         finally:
             self.inside -= 1
+            self._changed(-1)

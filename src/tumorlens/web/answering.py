@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,7 +23,7 @@ from tumorlens.io.limits import Limits
 from tumorlens.io.slice import Slice
 from tumorlens.pipeline.model import Model, accepted
 from tumorlens.web.batching import Batcher
-from tumorlens.web.uploads import shown_name
+from tumorlens.web.uploads import shown_names
 
 # Of one file at a time in memory: so many slices, or so many pixels, whichever comes first.
 _SLICES, _PIXELS = 16, 4_000_000
@@ -50,6 +51,31 @@ class _Part:
     error: TumorLensError | None = None
 
 
+class _Open:
+    """A file in work."""
+
+    first: asyncio.Task[_Part]
+
+    def __init__(self, name: str, stream: Iterator[Slice], places: asyncio.Semaphore) -> None:
+        self.name, self.stream, self._places = name, stream, places
+        self.placed = False
+
+    def close(self) -> None:
+        """Free its place; more than once does no harm."""
+        self.first.cancel()
+        if self.placed:
+            self.placed = False
+            self._places.release()
+
+
+@asynccontextmanager
+async def _closing(file: _Open) -> AsyncIterator[_Open]:
+    try:
+        yield file
+    finally:
+        file.close()
+
+
 class Answerer:
     """Answers uploads with a model.
 
@@ -66,35 +92,35 @@ class Answerer:
         processors = os.cpu_count() or 1
         # Decoders leave Python's lock; more threads than processors would only hold more slices in memory.
         self._threads = ThreadPoolExecutor(max_workers=processors, thread_name_prefix="decode")
-        # Nobody in here waits for a client, so that one that reads slowly holds nobody up.
-        self._in_memory = asyncio.Semaphore(2 * processors)
+        # Files that are open at once, of all requests together: what they unpack to is in memory.
+        self._places = asyncio.Semaphore(2 * processors)
 
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
         self._batcher.close()
 
-    async def answers(self, uploads: Sequence[UploadFile], render: Render | None = None) -> AsyncIterator[Answered]:
+    async def answers(
+        self, uploads: Sequence[UploadFile], render: Render | None = None
+    ) -> AsyncGenerator[Answered, None]:
         """The answers for files, in their order; those for DICOM series of several files last."""
         scans: dict[str, SeriesSum] = {}
-        named = [(upload, shown_name(upload, number)) for number, upload in enumerate(uploads)]
-        coming = iter([self._read(upload, name) for upload, name in named])
-        begun: deque[tuple[Iterator[Slice], asyncio.Task[_Part]]] = deque()
+        coming = iter(list(zip(uploads, shown_names(uploads), strict=True)))
+        begun: deque[_Open] = deque()
         try:
-            for _, name in named:
-                while len(begun) < _AHEAD and (stream := next(coming, None)) is not None:
-                    begun.append((stream, asyncio.create_task(self._part(stream, render))))
-                stream, task = begun[0]
-                part = await task
+            for _ in uploads:
+                while len(begun) < _AHEAD and (following := next(coming, None)) is not None:
+                    begun.append(self._opened(*following, render))
+                async with _closing(begun[0]) as file:
+                    async for one in self._file(file, render):
+                        yield one
+                        answer = one.answer
+                        if isinstance(answer, Prediction) and answer.frame is None and answer.series:
+                            scans.setdefault(answer.series, self.model.gathering(answer)).add(answer)
                 begun.popleft()
-                async for one in self._file(name, stream, part, render):
-                    yield one
-                    answer = one.answer
-                    if isinstance(answer, Prediction) and answer.frame is None and answer.series:
-                        scans.setdefault(answer.series, self.model.gathering(answer)).add(answer)
         finally:
-            for _, task in begun:
-                task.cancel()
+            for file in begun:
+                file.close()
         for scan in scans.values():
             if len(scan) > 1:
                 yield Answered(scan.answer())
@@ -105,8 +131,8 @@ class Answerer:
         Raises:
             TumorLensError: when there is no such slice, or it cannot be used.
         """
-        name = shown_name(upload, 0)
-        async with self._in_memory:
+        (name,) = shown_names([upload])
+        async with self._places:
             stream = self._read(upload, name)
             slices = await self._in_thread(lambda: list(islice(stream, frame, frame + 1)))
             if not slices:
@@ -114,10 +140,22 @@ class Answerer:
             (answer,) = await asyncio.wrap_future(self._batcher.submit(slices))
         return answer, slices[0]
 
-    async def _file(
-        self, name: str, stream: Iterator[Slice], part: _Part, render: Render | None
-    ) -> AsyncIterator[Answered]:
+    def _opened(self, upload: UploadFile, name: str, render: Render | None) -> _Open:
+        """A file whose first slices are being answered, as soon as there is a place for it."""
+        stream = self._read(upload, name)
+        file = _Open(name, stream, self._places)
+        file.first = asyncio.create_task(self._begun(file, render))
+        return file
+
+    async def _begun(self, file: _Open, render: Render | None) -> _Part:
+        # Files of a request take their places in order, so the one that is read next never waits for those behind it.
+        await self._places.acquire()
+        file.placed = True
+        return await self._part(file.stream, render)
+
+    async def _file(self, file: _Open, render: Render | None) -> AsyncIterator[Answered]:
         whole: SeriesSum | None = None
+        part = await file.first
         while True:
             for one in part.answered:
                 yield one
@@ -126,26 +164,25 @@ class Answerer:
                     whole = whole or self.model.gathering(answer)
                     whole.add(answer)
             if part.error is not None:
-                yield Answered(Failure(name, part.error))
+                yield Answered(Failure(file.name, part.error))
                 return
             if not part.more:
                 break
-            part = await self._part(stream, render)
+            part = await self._part(file.stream, render)
         if whole and len(whole) > 1:
             yield Answered(whole.answer())
 
     async def _part(self, stream: Iterator[Slice], render: Render | None) -> _Part:
         """The next slices of a file, decoded and answered."""
-        async with self._in_memory:
-            slices, more, error = await self._in_thread(lambda: _taken(stream))
-            if not slices:
-                return _Part([], more, error)
-            answers = await asyncio.wrap_future(self._batcher.submit(slices))
-            pairs = list(zip(slices, answers, strict=True))
-            if render is None:
-                return _Part([Answered(answer) for answer in answers], more, error)
-            shown = await self._in_thread(lambda: [render(item, answer) for item, answer in pairs])
-            return _Part([Answered(*both) for both in zip(answers, shown, strict=True)], more, error)
+        slices, more, error = await self._in_thread(lambda: _taken(stream))
+        if not slices:
+            return _Part([], more, error)
+        answers = await asyncio.wrap_future(self._batcher.submit(slices))
+        pairs = list(zip(slices, answers, strict=True))
+        if render is None:
+            return _Part([Answered(answer) for answer in answers], more, error)
+        shown = await self._in_thread(lambda: [render(item, answer) for item, answer in pairs])
+        return _Part([Answered(*both) for both in zip(answers, shown, strict=True)], more, error)
 
     def _read(self, upload: UploadFile, name: str) -> Iterator[Slice]:
         upload.file.seek(0)
@@ -165,7 +202,7 @@ def _taken(stream: Iterator[Slice]) -> tuple[list[Slice], bool, TumorLensError |
             slices.append(item)
             pixels += item.pixels.size
             if len(slices) >= _SLICES or pixels >= _PIXELS:
-                return slices, item.frame is not None, None
+                return slices, True, None
     except TumorLensError as error:
         return slices, False, error
     return slices, False, None

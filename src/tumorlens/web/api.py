@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -43,8 +44,11 @@ async def predict(request: Request) -> Response:
     entries: list[dict[str, Any]] = []
     used = False
     with state.admission.one():
-        async with received(request, state.options.files) as files:
-            async for one in state.answerer.answers(files):
+        async with (
+            received(request, state.options.files) as files,
+            aclosing(state.answerer.answers(files)) as answers,
+        ):
+            async for one in answers:
                 count(state, one.answer)
                 used = used or not isinstance(one.answer, Failure)
                 entries.append(one.answer.as_dict())
@@ -71,6 +75,8 @@ async def predict_map(
     state = state_of(request)
     with state.admission.one():
         async with received(request, state.options.files) as files:
+            if len(files) > 1:
+                raise Refusal(422, "one_file", f"the form has {len(files)} files; a map is of one", "send one file")
             try:
                 answer, _ = await state.answerer.first(files[0], frame)
             except TumorLensError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -24,7 +23,7 @@ from tumorlens.web.options import ServeOptions
 from tumorlens.web.refusals import Refusal
 from tumorlens.web.security import Security
 from tumorlens.web.state import State
-from tumorlens.web.telemetry import Meters, Telemetry
+from tumorlens.web.telemetry import Faults, Meters, Telemetry
 
 _ABOUT = """Send MRI slices, get the tumour class with probability, conformal set and verdict.
 
@@ -59,8 +58,7 @@ def create_app(options: ServeOptions, model: Model | None = None) -> FastAPI:
 
         batcher = Batcher(predict, meters.batch.observe)
         answerer = Answerer(answering, options.limits, batcher)
-        admission = Admission(options.requests)
-        meters.inside.set_function(lambda: admission.inside)
+        admission = Admission(options.requests, meters.inside.inc)
         app.state.server = State(options, answering, answerer, admission, meters)
         yield
         answerer.close()
@@ -79,8 +77,8 @@ def create_app(options: ServeOptions, model: Model | None = None) -> FastAPI:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _internal)
     # The last one added is the first that a request meets.
+    app.add_middleware(Faults)
     app.add_middleware(BodyLimits, most=options.upload_bytes, stalled=options.stalled)
     app.add_middleware(Security, hosts=options.hosts, api_key=options.api_key)
     app.add_middleware(Telemetry, meters=meters)
@@ -106,8 +104,3 @@ async def _http(request: Request, error: Exception) -> Response:
     hint = "the documentation at /docs lists what there is" if error.status_code in (404, 405) else ""
     code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
     return Refusal(error.status_code, code, str(error.detail), hint, dict(error.headers or {})).response()
-
-
-async def _internal(request: Request, error: Exception) -> Response:
-    logging.getLogger("tumorlens.web").error("fault", exc_info=error)
-    return Refusal(500, "internal", "something unexpected happened", "the log of the server says where").response()

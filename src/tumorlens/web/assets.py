@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -19,13 +20,21 @@ def swagger(name: str) -> bytes:
     return resources.files("fastapi_swagger").joinpath("resources", name).read_bytes()
 
 
-@lru_cache(maxsize=1)
+_one_at_a_time = threading.Lock()
+
+
 def vega() -> str:
     """Vega, Vega-Lite and Vega-Embed around the lines that draw our charts; takes about 2 s the first time.
 
     Raises:
         MissingExtraError: when Altair or vl-convert is not installed.
     """
+    with _one_at_a_time:
+        return _vega()
+
+
+@lru_cache(maxsize=1)
+def _vega() -> str:
     version = ".".join(load("altair").SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     convert = load("vl_convert")
     snippet = resources.files("tumorlens.web").joinpath("charts.js").read_text(encoding="utf-8")

@@ -1,13 +1,23 @@
-"""Bodies are measured while they are read: too many bytes, or none for too long, end the request."""
+"""Bodies are measured while they are read, answers while they are taken: too much or too slow ends the request."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tumorlens.web.options import MIB
 from tumorlens.web.refusals import Refusal, too_large
+
+# What a client has to send and to take at least, on the whole, in bytes a second.
+_SLOWEST = 16 << 10
+# A client that still sends does not listen: some of what is too much is read and dropped before it is told.
+_DROPPED, _DROPPING = 64 * MIB, 3.0
+
+
+class TooSlow(Exception):
+    """A client that does not take its answer."""
 
 
 class BodyLimits:
@@ -16,7 +26,7 @@ class BodyLimits:
     Args:
         app: the next.
         most: bytes of a body.
-        stalled: seconds that a client may send nothing while its body is not complete.
+        stalled: seconds that a client may send nothing while its body is not complete, or take nothing of its answer.
     """
 
     def __init__(self, app: ASGIApp, most: int, stalled: float) -> None:
@@ -27,23 +37,32 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+
+        async def taken(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._stalled)
+            except TimeoutError:
+                raise TooSlow from None
+
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._most:
-            await self._refused(int(declared)).response()(scope, receive, send)
+            await _dropped(receive)
+            await self._refused(int(declared)).response()(scope, receive, taken)
             return
-        seen, complete = 0, False
+        seen, complete, begun = 0, False, time.monotonic()
 
         async def measured() -> Message:
             nonlocal seen, complete
             if complete:  # what follows is only whether the client is still there
                 return await receive()
+            left = begun + self._stalled + seen / _SLOWEST - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), self._stalled)
+                message = await asyncio.wait_for(receive(), max(0.0, min(self._stalled, left)))
             except TimeoutError:
                 raise Refusal(
                     408,
                     "stalled",
-                    f"nothing of the upload came for {self._stalled:g} seconds",
+                    f"too little of the upload came: {seen} bytes in {time.monotonic() - begun:.0f} seconds",
                     "send the request again",
                     {"Connection": "close"},
                 ) from None
@@ -51,12 +70,27 @@ class BodyLimits:
                 seen += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
                 if seen > self._most:
+                    if not complete:
+                        await _dropped(receive)
                     raise self._refused(seen)
             return message
 
-        await self._app(scope, measured, send)
+        await self._app(scope, measured, taken)
 
     def _refused(self, size: int) -> Refusal:
         refusal = too_large(f"more than {(size - 1) // MIB} MiB", f"{self._most / MIB:g} MiB")
         refusal.headers["Connection"] = "close"  # the rest of the body is not read
         return refusal
+
+
+async def _dropped(receive: Receive) -> None:
+    """Read on for a while, and forget it."""
+    size, end = 0, time.monotonic() + _DROPPING
+    while size < _DROPPED and (left := end - time.monotonic()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except TimeoutError:
+            return
+        size += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return

@@ -9,7 +9,7 @@ from tumorlens.io.limits import Limits
 
 MIB = 1 << 20
 # A file's own limits are lower than on the command line: many are read at once, for people who may be strangers.
-_LIMITS = Limits(file_bytes=512 * MIB, frames=4_000, file_pixels=256_000_000)
+_LIMITS = Limits(file_bytes=512 * MIB, image_pixels=16_000_000, frames=4_000, file_pixels=64_000_000)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def index(request: Request) -> HTMLResponse:
         ],
         "model": state.model.predictor.identity,
         "coverage": None if info.conformal is None else 1 - info.conformal["alpha"],
-        "key": bool(state.options.api_key),
+        "caution": info.caution,
         "limits": {"bytes": state.options.upload_bytes, "files": state.options.files},
     }
     return _page("index.html.j2", here="scan", told=_block(told), caution=info.caution, examples=examples.available())
@@ -54,13 +54,15 @@ def index(request: Request) -> HTMLResponse:
 async def model(request: Request) -> HTMLResponse:
     """The model card, with charts."""
     state = state_of(request)
-    return await run_in_threadpool(_model, state)
+    if state.model_page is None:
+        state.model_page = await run_in_threadpool(_model, state)
+    return HTMLResponse(state.model_page)
 
 
-def _model(state: Any) -> HTMLResponse:
+def _model(state: Any) -> str:
     bundle = state.model.predictor.bundle
     charts = assets.charts(scored(bundle))
-    return _page(
+    return _text(
         "model.html.j2",
         here="model",
         card=_html(bundle.read("MODEL_CARD.md").decode()),
@@ -131,8 +133,11 @@ def _environment() -> jinja2.Environment:
 
 
 def _page(template: str, **values: Any) -> HTMLResponse:
-    text = _environment().get_template(template).render(strings=strings(), title=title, **values)
-    return HTMLResponse(text)
+    return HTMLResponse(_text(template, **values))
+
+
+def _text(template: str, **values: Any) -> str:
+    return str(_environment().get_template(template).render(strings=strings(), title=title, **values))
 
 
 def _block(value: Any) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,24 +16,37 @@ _RESAMPLES, _SEED = 2000, 0
 
 
 @dataclass(frozen=True)
+class Rate:
+    """A share of slices.
+
+    Attributes:
+        value: the share; None of no slices.
+        ci95: its interval over patients or groups; None where there is none.
+        n: slices that it is a share of.
+    """
+
+    value: float | None
+    ci95: list[float] | None
+    n: int
+
+
+@dataclass(frozen=True)
 class Measured:
     """Scores of one class on slices that were not trained on.
 
     Attributes:
         n: slices that were tested.
         out_of_fold: whether in a cross-validation of the recipe.
-        ppv: of the slices given this class, the share that has it (positive predictive value); None without any.
-        ppv_ci95: its interval over patients or groups.
-        sensitivity: of the slices that have this class, the share that was given it; None without any.
-        sensitivity_ci95: likewise.
+        ppv: of the slices given this class, the share that has it (positive predictive value).
+        ppv_by_verdict: the same among answers of one verdict, ``accepted`` or ``uncertain``.
+        sensitivity: of the slices that have this class, the share that was given it, with whatever verdict.
     """
 
     n: int
     out_of_fold: bool
-    ppv: float | None
-    ppv_ci95: list[float] | None
-    sensitivity: float | None
-    sensitivity_ci95: list[float] | None
+    ppv: Rate
+    sensitivity: Rate
+    ppv_by_verdict: dict[str, Rate] = field(default_factory=dict)
 
 
 def scored(bundle: Bundle) -> PredictionTable:
@@ -53,19 +66,35 @@ def measure(bundle: Bundle) -> dict[str, Measured]:
     Raises:
         ModelError, DataError: as :func:`scored`.
     """
-    table = scored(bundle)
-    out_of_fold = bool(json.loads(bundle.read("metrics.json")).get("out_of_fold"))
+    table, metrics = scored(bundle), json.loads(bundle.read("metrics.json"))
     units = independent_units(table)[0]
     labels, predicted = np.array(table.labels), np.array(table.predicted)
     found = {}
     for name in table.names:
-        ppv, ppv_ci95 = _rate(labels == name, predicted == name, units)
-        sensitivity, sensitivity_ci95 = _rate(predicted == name, labels == name, units)
-        found[name] = Measured(len(table), out_of_fold, ppv, ppv_ci95, sensitivity, sensitivity_ci95)
+        right, said = labels == name, predicted == name
+        sensitivity = _rate(said, right, units)
+        # What the model card says of the same share.
+        known = metrics["test"]["per_class"].get(name, {}).get("sensitivity_ci95")
+        by_verdict = {}
+        if all(value is not None for value in table.accepted):
+            accepted = np.array(table.accepted, bool)
+            refused = np.array([value is True for value in table.refused or [None] * len(table)])
+            by_verdict = {
+                "accepted": _rate(right, said & accepted, units),
+                "uncertain": _rate(right, said & ~accepted & ~refused, units),
+            }
+        found[name] = Measured(
+            len(table),
+            bool(metrics.get("out_of_fold")),
+            _rate(right, said, units),
+            Rate(sensitivity.value, known or sensitivity.ci95, sensitivity.n),
+            by_verdict,
+        )
     return found
 
 
-def _rate(right: np.ndarray, among: np.ndarray, units: np.ndarray) -> tuple[float | None, list[float] | None]:
+def _rate(right: np.ndarray, among: np.ndarray, units: np.ndarray) -> Rate:
     if not among.any():
-        return None, None
-    return clustered_rate(right[among], units[among], _RESAMPLES, _SEED)
+        return Rate(None, None, 0)
+    value, interval = clustered_rate(right[among], units[among], _RESAMPLES, _SEED)
+    return Rate(value, interval, int(among.sum()))

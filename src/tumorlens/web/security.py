@@ -49,7 +49,7 @@ class Security:
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], api_key: str) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._hosts = frozenset(_name(host) for host in hosts)
         self._key = api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,6 +17,7 @@ from tumorlens.errors import EnvironmentFailure
 from tumorlens.pipeline.model import Model
 from tumorlens.web.app import create_app
 from tumorlens.web.options import ServeOptions
+from tumorlens.web.protocol import Bounded
 from tumorlens.web.telemetry import SHARED, JsonLines
 
 
@@ -31,9 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise EnvironmentFailure(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {reason}",
             hint="another program may use the port, or the address is not this machine's: see --host and --port",
         ) from None
     found.set_inheritable(True)
@@ -50,6 +52,7 @@ def serve(options: ServeOptions, model: Model, listening: socket.socket, workers
         workers: processes.
     """
     log()
+    _more_files()
     config = uvicorn.Config(
         partial(_application, options) if workers > 1 else create_app(options, model),
         factory=workers > 1,
@@ -61,6 +64,7 @@ def serve(options: ServeOptions, model: Model, listening: socket.socket, workers
         proxy_headers=False,
         timeout_graceful_shutdown=round(options.drain),
         ws="none",
+        http=Bounded,
     )
     if workers == 1:
         # Once it has stopped, uvicorn sends itself again what it was told: being told to stop is no failure.
@@ -72,15 +76,23 @@ def serve(options: ServeOptions, model: Model, listening: socket.socket, workers
         Multiprocess(config, sockets=[listening]).run()
 
 
+def _more_files() -> None:
+    """Allow as many open files as this user may have: each large upload is one."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def log() -> None:
     """Log as JSON lines to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    logging.getLogger().handlers = [handler]
     for name in ("tumorlens.web", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def _application(options: ServeOptions) -> object:

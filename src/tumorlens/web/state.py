@@ -25,6 +25,7 @@ class State:
     answerer: Answerer
     admission: Admission
     meters: Meters
+    model_page: str | None = None
 
     @cached_property
     def measured(self) -> dict[str, Measured]:

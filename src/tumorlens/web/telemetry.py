@@ -15,9 +15,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tumorlens.web.body import TooSlow
+from tumorlens.web.refusals import Refusal
+
 LOGGER = logging.getLogger("tumorlens.web")
 #: Set by ``tumorlens serve`` where several processes count together; the name is that of prometheus_client.
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
+# Whose messages are known to hold nothing of a request; of others only the name is logged.
+_OWN = frozenset({LOGGER.name, "uvicorn.error"})
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -81,6 +86,7 @@ class Telemetry:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        scope["request_id"] = name
         begun, status, sent = time.perf_counter(), 500, 0
 
         async def noted(message: Message) -> None:
@@ -114,6 +120,38 @@ class Telemetry:
             )
 
 
+class Faults:
+    """ASGI middleware, inside of the others: what nobody expected becomes an answer like any other, and a log line.
+
+    Args:
+        app: the next.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, whatever happens."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except TooSlow:
+            LOGGER.info("client too slow", extra={"fields": {"request": scope.get("request_id")}})
+            raise
+        except Exception as error:
+            LOGGER.error("fault", exc_info=error, extra={"fields": {"request": scope.get("request_id")}})
+            if begun or scope["type"] != "http":
+                raise
+            told = Refusal(500, "internal", "something unexpected happened", "the log of the server says where")
+            await told.response()(scope, receive, noted)
+
+
 class JsonLines(logging.Formatter):
     """Log records as JSON, one a line."""
 
@@ -122,7 +160,7 @@ class JsonLines(logging.Formatter):
         told: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage() if record.name in _OWN else record.name,
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0] is not None:

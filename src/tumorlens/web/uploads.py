@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from tumorlens.web.refusals import Refusal, too_large
+from tumorlens.web.refusals import Refusal, busy, too_large
 
 #: The field of the form that holds the files.
 FIELD = "files"
@@ -43,6 +43,10 @@ async def received(request: Request, most: int) -> AsyncIterator[list[UploadFile
         raise _damaged(str(error.detail)) from None
     except (ValueError, LookupError, UnicodeError) as error:
         raise _damaged(str(error)) from None
+    except ClientDisconnect:
+        raise Refusal(499, "gone", "the client left before its upload was complete") from None
+    except OSError:  # no more files can be open at once, or the disk is full
+        raise busy(10) from None
     try:
         files = [item for item in form.getlist(FIELD) if isinstance(item, UploadFile)]
         if not files:
@@ -63,7 +67,16 @@ def _damaged(reason: str) -> Refusal:
     return Refusal(422, "form", f"the form cannot be read: {' '.join(reason.split())[:200]}", "send it again")
 
 
-def shown_name(file: UploadFile, number: int) -> str:
-    """What a file is called in answers: the name that the client gave, without what cannot be shown."""
-    given = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in file.filename or "")
-    return given.strip()[-_LONGEST:] or f"upload{number}"
+def shown_names(files: Sequence[UploadFile]) -> list[str]:
+    """What files are called in answers: by the names that the client gave, each once, without what cannot be shown."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for number, file in enumerate(files):
+        given = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in file.filename or "")
+        name = first = given.strip()[-_LONGEST:] or f"upload{number}"
+        again = 2
+        while name in taken:
+            name, again = f"{first} ({again})", again + 1
+        taken.add(name)
+        names.append(name)
+    return names

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from tumorlens.inference import Prediction
 from tumorlens.io.slice import Slice
@@ -30,16 +31,30 @@ async def view(request: Request) -> Response:
         files = await stack.enter_async_context(received(request, state.options.files))
         # What is wrong with the request was said by now; what is open stays open until the last line is sent.
         kept = stack.pop_all()
-    return StreamingResponse(_lines(state, files, kept), media_type="application/x-ndjson")
+    return _Lines(_lines(state, files), kept)
 
 
-async def _lines(state: State, files: list[Any], kept: AsyncExitStack) -> AsyncIterator[bytes]:
+class _Lines(StreamingResponse):
+    """Lines as they come; whatever ends them, what was kept open is closed."""
+
+    def __init__(self, lines: AsyncIterator[bytes], kept: AsyncExitStack) -> None:
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._kept.aclose()
+
+
+async def _lines(state: State, files: list[Any]) -> AsyncIterator[bytes]:
     def render(item: Slice, answer: Prediction) -> dict[str, Any]:
         return shown(item, answer, state.model)
 
-    async with kept:
-        async for one in state.answerer.answers(files, render):
+    async with aclosing(state.answerer.answers(files, render)) as answers:
+        async for one in answers:
             count(state, one.answer)
             line = {"entry": one.answer.as_dict(), "said": said(one.answer, state.measured), "shown": one.shown}
             yield msgspec.json.encode(line) + b"\n"
-        yield b'{"end":true}\n'
+    yield b'{"end":true}\n'

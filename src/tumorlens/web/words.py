@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from tumorlens.inference import Failure
+from tumorlens.inference import Failure, Prediction
 from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Answer
 from tumorlens.labels import title
 from tumorlens.report.words import percent, percent_range
@@ -39,19 +39,22 @@ def headline(answer: Answer) -> str:
     return words["uncertain_set"].format(list=words["or"].join(_inside(title(each)) for each in answer.set))
 
 
-def reliability(name: str, measured: Measured | None) -> str:
-    """How far to believe the model when it says a class."""
+def reliability(name: str, measured: Measured | None, verdict: str | None = None) -> str:
+    """How far to believe the model when it says a class with a verdict (with any, if None)."""
     words = strings()["reliability"]
-    if measured is None or measured.ppv is None:
-        return words["unmeasured"].format(name=_inside(title(name)))
-    first = words["ppv"].format(name=_inside(title(name)), ppv=percent(measured.ppv), range=_range(measured.ppv_ci95))
-    second = words["sensitivity"].format(
-        sensitivity=percent(measured.sensitivity),
-        range=_range(measured.sensitivity_ci95),
-        name=_inside(title(name)),
-    )
-    source = words["source_oof" if measured.out_of_fold else "source_test"].format(n=f"{measured.n:,}")
-    return f"{first}, {second} ({source})."
+    inside = _inside(title(name))
+    rate = None if measured is None else measured.ppv_by_verdict.get(verdict or "", measured.ppv)
+    if measured is None or rate is None or rate.value is None:
+        return words["unmeasured"].format(name=inside)
+    known = verdict if verdict in measured.ppv_by_verdict else "any"
+    parts = [
+        words[f"ppv_{known}"].format(name=inside, ppv=percent(rate.value), range=_range(rate.ci95), n=f"{rate.n:,}"),
+        words["sensitivity"].format(
+            name=inside, sensitivity=percent(measured.sensitivity.value), range=_range(measured.sensitivity.ci95)
+        ),
+        words["source_oof" if measured.out_of_fold else "source_test"].format(n=f"{measured.n:,}"),
+    ]
+    return " ".join(parts)
 
 
 def said(answer: Answer, measured: Mapping[str, Measured]) -> dict[str, Any]:
@@ -60,8 +63,8 @@ def said(answer: Answer, measured: Mapping[str, Measured]) -> dict[str, Any]:
     if isinstance(answer, Failure):
         return found
     found["verdict"] = strings()["verdict"][answer.verdict or "none"]
-    if answer.predicted is not None:
-        found["reliability"] = reliability(answer.predicted, measured.get(answer.predicted))
+    if answer.predicted is not None and isinstance(answer, Prediction):
+        found["reliability"] = reliability(answer.predicted, measured.get(answer.predicted), answer.verdict)
     return found
 
 

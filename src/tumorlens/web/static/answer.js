@@ -24,10 +24,11 @@ export const bars = (entry) => element(
 
 export const paragraphs = (entry, said) => [
   said.reliability ? element("p", {}, said.reliability) : null,
-  entry.set && told.coverage
+  entry.set?.length && told.coverage
     ? element("p", { className: "quiet" }, say("answer", "set", { share: `${Math.round(100 * told.coverage)}\u00a0%` }))
     : null,
-  entry.reason ? element("p", { className: "quiet" }, `${say("answer", "why")}: ${entry.reason}.`) : null,
+  entry.reason && entry.predicted !== null
+    ? element("p", { className: "quiet" }, `${say("answer", "why")}: ${entry.reason}.`) : null,
 ].filter(Boolean);
 
 // The answer in a line, its verdict beside it.
@@ -77,6 +78,7 @@ export const showSeries = (target, item, jump) => {
       aside ? ` ${say("answer", "aside", { list: aside })}` : "",
       entry.reason ? ` ${entry.reason}.` : "",
     ),
+    entry.set ? "" : element("p", { className: "quiet" }, say("answer", "not_calibrated")),
     entry.supporting.length
       ? element("button", { type: "button", onclick: () => jump(item) }, say("answer", "show_support"))
       : "",

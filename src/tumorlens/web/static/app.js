@@ -19,15 +19,26 @@ let at = 0;
 let moved = false; // whether somebody has chosen a slice
 let running = null;
 let waiting = null; // files that wait for the API key
+let key = null; // also where the browser keeps nothing
+let drawing = Promise.resolve(); // the slice that is on its way to the screen
 
 // Files in.
 
-async function take(files) {
+async function take(files, skipped = 0) {
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  if (size > told.limits.bytes || files.length > told.limits.files) {
+    const [name, found, limit] = files.length > told.limits.files
+      ? ["too_many", files.length, told.limits.files]
+      : ["too_large", megabytes(size), megabytes(told.limits.bytes)];
+    part("status").textContent = say("page", name, { found, limit });
+    return;
+  }
   running?.abort();
   const mine = (running = new AbortController());
   items = [];
   stack = [];
   waiting = null;
+  part("paper").replaceChildren();
   part("key-form").hidden = true;
   part("intake").hidden = true;
   part("work").hidden = true;
@@ -38,23 +49,23 @@ async function take(files) {
   let drawnAt = 0;
   try {
     await send(files, {
-      key: storedKey(),
+      key: key ?? storedKey(),
       signal: mine.signal,
       onSent: (done, total) => {
         bar.value = done / Math.max(total, 1);
         part("progress-text").textContent = done < total
           ? say("page", "uploading", { done: megabytes(done), total: megabytes(total) })
-          : say("page", "answering", { done: items.length });
+          : say("page", "answering", { done: answered() });
         if (done >= total) bar.removeAttribute("value");
       },
       onLine: (line) => {
         items.push(line);
-        part("progress-text").textContent = say("page", "answering", { done: items.length });
+        part("progress-text").textContent = say("page", "answering", { done: answered() });
         if (items.length === 1) { open(line); moved = false; }
         else if (performance.now() - drawnAt > 500) { drawnAt = performance.now(); regroup(); }
       },
     });
-    part("status").textContent = summary((performance.now() - begun) / 1000);
+    part("status").textContent = summary((performance.now() - begun) / 1000, skipped);
   } catch (error) {
     if (running !== mine) return;
     failed(error, files);
@@ -68,24 +79,31 @@ async function take(files) {
   }
 }
 
+const answered = () => items.filter(({ entry }) => !entry.error && !entry.series).length;
+
 function failed(error, files) {
   if (error.name === "AbortError") {
-    part("status").textContent = say("page", "cancelled", { done: items.length });
+    part("status").textContent = say("page", "cancelled", { done: answered() });
   } else if (error instanceof Refused && error.status === 401) {
+    part("status").textContent = key ?? storedKey() ? say("page", "key_wrong") : "";
     waiting = files;
     part("key-form").hidden = false;
     part("key").focus();
+  } else if (error instanceof Refused && error.status === 503) {
+    part("status").textContent = say("page", "busy");
   } else {
     part("status").textContent = error instanceof Lost ? say("page", "lost") : error.message;
   }
 }
 
-function summary(seconds) {
-  const slices = items.filter(({ entry }) => !entry.error && !entry.series).length;
+function summary(seconds, skipped) {
   const bad = items.filter(({ entry }) => entry.error).length;
-  const time = seconds.toFixed(1);
-  const done = say("page", slices === 1 ? "done_one" : "done", { done: slices, seconds: time });
-  return bad ? `${done}. ${say("page", "failed", { failed: bad })}.` : `${done}.`;
+  const done = answered();
+  return [
+    `${say("page", done === 1 ? "done_one" : "done", { done, seconds: seconds.toFixed(1) })}.`,
+    bad ? `${say("page", "failed", { failed: bad })}.` : "",
+    skipped ? say("page", "skipped", { n: skipped }) : "",
+  ].filter(Boolean).join(" ");
 }
 
 const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)}\u00a0MB`;
@@ -148,12 +166,14 @@ function finish() {
   regroup();
   const series = stack[at] && seriesOf(stack[at]);
   if (series && !moved) open(series);
+  const focus = document.activeElement; // that of somebody who reads on stays where it is
+  if (!focus || focus === document.body || !focus.checkVisibility()) part("canvas").focus({ preventScroll: true });
   showSeries(part("series"), stack[at] ? seriesOf(stack[at]) : null, open);
 }
 
 // One slice on the screen.
 
-async function go(to, fresh = false) {
+function go(to, fresh = false) {
   if (!stack.length) return;
   at = Math.min(stack.length - 1, Math.max(0, to));
   const item = stack[at];
@@ -163,11 +183,13 @@ async function go(to, fresh = false) {
   const seen = Boolean(item.shown);
   document.body.classList.toggle("no-picture", !seen);
   part("print").disabled = part("save").disabled = !seen;
+  part("paper").replaceChildren();
   if (!seen) return;
   part("canvas").setAttribute("aria-label", say("viewer", "label", { name: item.entry.id, answer: item.said.headline }));
   part("map-note").textContent = item.shown.map ? say("viewer", `map_${item.shown.map.kind}`) : say("viewer", "map_off");
-  await viewer.show(item.shown, fresh);
-  corners();
+  part("map-on").disabled = part("opacity").disabled = !item.shown.map;
+  drawing = viewer.show(item, fresh);
+  drawing.then(corners);
 }
 
 function corners() {
@@ -228,6 +250,7 @@ const actions = {
     running?.abort();
     items = [];
     stack = [];
+    part("paper").replaceChildren();
     part("work").hidden = true;
     part("intake").hidden = false;
     part("status").textContent = "";
@@ -240,10 +263,23 @@ const actions = {
 };
 for (const [id, action] of Object.entries(actions)) part(id).addEventListener("click", action);
 
+// The report is about the slice whose picture is on the screen, whatever was asked for meanwhile.
+function write() {
+  if (part("work").hidden || !viewer.item || stack[at] !== viewer.item) return;
+  fill(part("paper"), viewer.item, seriesOf(viewer.item), viewer);
+}
+
 async function paper() {
-  fill(part("paper"), stack[at], seriesOf(stack[at]), viewer);
+  await drawing;
+  write();
   await Promise.all([...part("paper").querySelectorAll("img")].map((image) => image.decode()));
 }
+
+// However it was asked to print: a key of the browser's own, too.
+window.addEventListener("beforeprint", () => { if (!part("paper").hasChildNodes()) write(); });
+
+// Answers are nowhere but here.
+window.addEventListener("beforeunload", (event) => { if (items.length > 1) event.preventDefault(); });
 
 part("map-on").addEventListener("change", () => { viewer.mapOn = part("map-on").checked; viewer.draw(); });
 part("opacity").addEventListener("input", () => { viewer.opacity = part("opacity").value / 100; viewer.draw(); });
@@ -262,16 +298,18 @@ const keys = {
   ArrowUp: () => go(at - 1), ArrowDown: () => go(at + 1), PageUp: () => go(at - 10), PageDown: () => go(at + 10),
   Home: () => go(0), End: () => go(stack.length - 1),
   "+": actions["zoom-in"], "=": actions["zoom-in"], "-": actions["zoom-out"], "0": actions.reset, i: actions.invert,
-  m: () => part("map-on").click(), "?": actions.keys,
+  m: () => part("map-on").click(), "shift+ArrowUp": () => viewer.moveBy(0, 30),
+  "shift+ArrowDown": () => viewer.moveBy(0, -30), "shift+ArrowLeft": () => viewer.moveBy(30, 0),
+  "shift+ArrowRight": () => viewer.moveBy(-30, 0), "?": actions.keys,
   "[": () => viewer.setWindow(viewer.level, viewer.width - step(0.1)),
   "]": () => viewer.setWindow(viewer.level, viewer.width + step(0.1)),
   ",": () => viewer.setWindow(viewer.level - step(0.05), viewer.width),
   ".": () => viewer.setWindow(viewer.level + step(0.05), viewer.width),
 };
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || part("work").hidden || !viewer.picture) return;
-  if (event.target.matches("input, select, textarea, [role=slider], .table, .table *")) return;
-  const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+part("canvas").addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !viewer.picture) return;
+  const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const action = keys[event.shiftKey && name.startsWith("Arrow") ? `shift+${name}` : name];
   if (!action) return;
   event.preventDefault();
   moved = true;
@@ -280,10 +318,11 @@ document.addEventListener("keydown", (event) => {
 
 part("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  try { sessionStorage.setItem("api-key", part("key").value); } catch { /* asked again next time */ }
+  key = part("key").value;
+  try { sessionStorage.setItem("api-key", key); } catch { /* asked for again when the page is loaded again */ }
   part("key").value = "";
   if (waiting) take(waiting);
 });
 
-listen(take);
+listen(take, (name, values) => { part("status").textContent = say("page", name, values); });
 document.documentElement.dataset.ready = told.model.sha256.slice(0, 12);

@@ -22,16 +22,21 @@ const dropped = async (transfer) => {
 };
 
 const byName = new Intl.Collator("en", { numeric: true });
-const ordered = (files) => files
-  .filter((file) => !/(^|\/)(\.|DICOMDIR$|Thumbs\.db$)/i.test(file.path || file.webkitRelativePath || file.name))
-  .sort((a, b) => byName.compare(a.path || a.webkitRelativePath || a.name, b.path || b.webkitRelativePath || b.name));
+const nameOf = (file) => file.path || file.webkitRelativePath || file.name;
+const noImage = (file) => /(^|\/)(\.|DICOMDIR$|Thumbs\.db$)/i.test(nameOf(file));
 
-export const listen = (take) => {
-  const give = (files) => { const kept = ordered([...files]); if (kept.length) take(kept); };
+// `take` gets the files in order and how many were left out; `tell` gets the name of a sentence when there are none.
+export const listen = (take, tell) => {
+  const give = (files) => {
+    const all = [...files];
+    const kept = all.filter((file) => !noImage(file)).sort((a, b) => byName.compare(nameOf(a), nameOf(b)));
+    if (kept.length) take(kept, all.length - kept.length);
+    else tell("nothing");
+  };
   for (const [button, input] of [["choose-files", "files"], ["choose-folder", "folder"]]) {
     const field = document.getElementById(input);
     document.getElementById(button).addEventListener("click", () => field.click());
-    field.addEventListener("change", () => { give(field.files); field.value = ""; });
+    field.addEventListener("change", () => { const chosen = [...field.files]; field.value = ""; give(chosen); });
   }
   const zone = document.getElementById("drop");
   document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
@@ -39,9 +44,16 @@ export const listen = (take) => {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     zone.classList.remove("over");
-    give(await dropped(event.dataTransfer));
+    if (!event.dataTransfer.types.includes("Files")) return;
+    try {
+      give(await dropped(event.dataTransfer));
+    } catch (error) {
+      tell("unreadable", { name: error.message });
+    }
   });
-  document.addEventListener("paste", (event) => give(event.clipboardData?.files ?? []));
+  document.addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length) give(event.clipboardData.files);
+  });
   for (const button of document.querySelectorAll("[data-example]")) {
     button.addEventListener("click", async () => {
       const name = `${button.dataset.example}.png`;

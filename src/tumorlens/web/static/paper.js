@@ -10,6 +10,9 @@ const figure = (source, caption) => element(
   "figure", {}, element("img", { src: source, alt: caption }), element("figcaption", {}, caption),
 );
 
+const shares = (entry) => told.classes
+  .map(({ name, title }) => `${title} ${percent(entry.probabilities[name])}`).join(", ");
+
 const table = (entry) => element(
   "table",
   {},
@@ -45,6 +48,8 @@ export const fill = (target, item, series, viewer) => {
     ),
     ...(entry.predicted !== null ? [table(entry)] : []),
     ...paragraphs(entry, said),
+    ...(series ? [element("p", {}, `${say("answer", "series")}: ${shares(series.entry)}`)] : []),
+    ...(told.caution ? [element("p", { className: "caution" }, told.caution)] : []),
     element("p", { className: "foot-note" }, say("report", "foot")),
   );
 };

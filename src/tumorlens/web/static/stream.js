@@ -15,6 +15,7 @@ export const send = (files, { key, onSent, onLine, signal }) => new Promise((res
   const request = new XMLHttpRequest();
   let read = 0;
   let ended = false;
+  let next = 0; // responseText is one long text, copied whenever it is asked for: rarely, the longer it gets
   const take = () => {
     const text = request.responseText;
     let end = text.indexOf("\n", read);
@@ -27,9 +28,18 @@ export const send = (files, { key, onSent, onLine, signal }) => new Promise((res
     }
   };
   request.open("POST", "view");
-  if (key) request.setRequestHeader("X-API-Key", key);
+  try {
+    if (key) request.setRequestHeader("X-API-Key", key);
+  } catch { // no header can hold it
+    reject(new Refused(401, null));
+    return;
+  }
   request.upload.onprogress = (event) => onSent(event.loaded, event.total);
-  request.onprogress = () => { if (request.status === 200) take(); };
+  request.onprogress = (event) => {
+    if (request.status !== 200 || event.loaded < next) return;
+    next = 1.25 * event.loaded;
+    take();
+  };
   request.onerror = () => reject(new Lost());
   request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
   request.onload = () => {

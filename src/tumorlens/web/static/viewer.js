@@ -28,8 +28,10 @@ export class Viewer {
   }
 
   // Another slice. The window stays unless `fresh`: slices of a series are compared.
-  async show(shown, fresh) {
+  async show(item, fresh) {
+    const { shown } = item;
     const turn = (this.turn = Symbol("slice"));
+    this.fresh ||= fresh; // also when the slice that asked for it is overtaken
     const [values, map] = await Promise.all([
       numbers(shown.picture.data), shown.map ? strengths(shown.map.data) : null,
     ]);
@@ -37,7 +39,9 @@ export class Viewer {
     const blank = this.window && this.width <= this.picture.step; // a window for a blank slice fits no other
     this.picture = { ...shown.picture, values, sheet: sheet(shown.picture.columns, shown.picture.rows) };
     this.map = shown.map && { ...shown.map, sheet: this.coloured(shown.map, map) };
-    if (fresh || blank || !this.window) {
+    this.item = item; // whose picture it is, until another's is there
+    if (this.fresh || blank || !this.window) {
+      this.fresh = false;
       this.window = [...shown.picture.window];
       this.home();
     }
@@ -73,6 +77,11 @@ export class Viewer {
     const wide = Math.max(width, least);
     this.window = [level - wide / 2, level + wide / 2];
     this.paint();
+  }
+
+  moveBy(across, down) {
+    this.shift = [this.shift[0] + across, this.shift[1] + down];
+    this.draw();
   }
 
   zoomBy(factor, x = 0, y = 0) {
@@ -199,8 +208,7 @@ export class Viewer {
         if (apart) this.zoomBy(distance / apart);
         apart = distance;
       } else if (event.shiftKey || event.buttons === 4) {
-        this.shift = [this.shift[0] + across, this.shift[1] + down];
-        this.draw();
+        this.moveBy(across, down);
       } else { // as on a workstation: across is contrast, down is brightness
         const unit = (this.picture.window[1] - this.picture.window[0]) / 300;
         this.setWindow(this.level - down * unit, this.width + across * unit);
