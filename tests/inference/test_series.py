@@ -48,6 +48,18 @@ def test_one_slice_with_a_tumour_among_many_is_found_by_all_rules_but_the_mean()
     assert entry["set"] is entry["verdict"] is None
 
 
+def test_single_slices_accepted_as_another_tumour_make_an_unmeasured_series_uncertain() -> None:
+    other = answer(3, [0.02, 0.01, 0.97], predicted="pituitary", verdict="accepted")
+    sure = answer(4, TUMOUR, predicted="glioma", verdict="accepted")
+    healthy = answer(5, CLEAR, predicted="no_tumor", verdict="accepted")
+    calm = [answer(i, CLEAR) for i in range(3)]
+    found = series([*calm, healthy, other]).answer()
+    assert (found.predicted, found.verdict) == ("no_tumor", "uncertain")
+    assert found.reason == "1 of its slices are accepted as pituitary, not as no_tumor"
+    # A head with a tumour has slices without one.
+    assert series([healthy, sure], SeriesTrust(share=0.5)).answer().verdict is None
+
+
 def test_slices_are_named_where_they_lie_not_when_they_came() -> None:
     answers = [answer(i, TUMOUR if i in (2, 4) else CLEAR) for i in (4, 0, 3, 2, 1, 5, 6, 7)]
     found = series(answers, SeriesTrust(share=0.25)).answer()

@@ -11,6 +11,7 @@ import numpy as np
 from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Prediction, SeriesPrediction
 from tumorlens.inference.trust import as_logits
 from tumorlens.inference.trust.series import SeriesTrust, combined, mostly_refused
+from tumorlens.labels import NO_TUMOR
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class _Slice:
     id: str
     aside: str
     derived: bool
+    accepted: str  # its class, if its answer is sure enough
     probabilities: tuple[float, ...]
 
 
@@ -44,7 +46,8 @@ class SeriesSum:
         order = (answer.position is None, answer.position or 0.0, len(self))
         aside = "blank" if answer.reason == BLANK else NOT_BRAIN_MRI if answer.verdict == NOT_BRAIN_MRI else ""
         probabilities = tuple(answer.probabilities.values())
-        self._slices.append(_Slice(order, answer.id, aside, answer.derived, probabilities))
+        accepted = (answer.predicted or "") if answer.verdict == "accepted" else ""
+        self._slices.append(_Slice(order, answer.id, aside, answer.derived, accepted, probabilities))
 
     def answer(self) -> SeriesPrediction:
         """The answer that stands on the slices so far, which are named in the order of their positions."""
@@ -67,6 +70,13 @@ class SeriesSum:
         else:
             if judged.sets is not None:
                 own = tuple(name for name, inside in zip(names, judged.sets[0], strict=True) if inside)
+            likeliest = names[int(judged.probabilities[0].argmax())]
+            # A tumour shows on some slices of its head only, so those without one say nothing against it.
+            others = Counter(one.accepted for one in answered if one.accepted not in ("", likeliest, NO_TUMOR))
+            if judged.accepted is None and others:
+                # Nothing was measured about series; where single slices say otherwise with certainty, none is believed.
+                found, count = others.most_common(1)[0]
+                verdict, reason = "uncertain", f"{count} of its slices are accepted as {found}, not as {likeliest}"
             if judged.accepted is not None:
                 verdict = "accepted" if judged.accepted[0] else "uncertain"
                 reason = None if judged.accepted[0] else "the answer for the series is not sure enough"

@@ -21,7 +21,7 @@ from tumorlens.pipeline.dataset import Data, held_out, labelled, outlined, read,
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
-from tumorlens.pipeline.seen import seen
+from tumorlens.pipeline.seen import learned, seen
 from tumorlens.report.robustness import robustness_figure
 
 
@@ -76,6 +76,7 @@ def evaluate(
         tell.note(note)
     familiar = seen(predictor.bundle.where, found.manifest, tell)
     ready = standardised(found.manifest, recipe, tell)
+    familiar |= learned(predictor.bundle, ready)
     if part:
         # What is not for testing counts as training, whether or not it says so.
         familiar |= set(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from tumorlens.bundle import Bundle
+from tumorlens.bundle.info import slice_hash
 from tumorlens.data.manifest import Manifest, Row, patient_key
 from tumorlens.data.tables import read_table
+from tumorlens.evaluation.table import PredictionTable
 from tumorlens.pipeline.auditing import looked, same_pictures
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.preprocess.cache import Standardised
 
 
 def seen(where: Path, manifest: Manifest, reporter: Reporter) -> set[str]:
@@ -54,6 +59,28 @@ def seen(where: Path, manifest: Manifest, reporter: Reporter) -> set[str]:
         if pictures.get(row.id) in trained or known & _names(row)
     }
     return {row.id for row, group in zip(manifest, manifest.groups, strict=True) if group in groups}
+
+
+def learned(loaded: Bundle, ready: Standardised) -> set[str]:
+    """The slices of a data set whose files a bundle on its own names as trained on, with all of their groups.
+
+    The predictions of a bundle are named by hashes of files. Out-of-fold ones are of every slice that its network
+    learned from; others tell nothing of that. A copy that was written anew has another hash.
+
+    Returns:
+        Ids of rows.
+
+    Raises:
+        ModelError: when the bundle's files were changed.
+        DataError: when its predictions are no table.
+    """
+    if not json.loads(loaded.read("metrics.json")).get("out_of_fold"):
+        return set()
+    text = loaded.read("predictions.csv").decode()
+    known = set(PredictionTable.parse(text, f"{loaded.where}/predictions.csv").ids)
+    rows = list(zip(ready.manifest, ready.manifest.groups, ready.digests, strict=True))
+    groups = {group for row, group, digest in rows if slice_hash(digest, row.frame) in known}
+    return {row.id for row, group, _ in rows if group in groups}
 
 
 def _names(row: Row) -> set[tuple[str, str]]:

@@ -75,15 +75,27 @@ def _of_patients(table: PredictionTable) -> dict[tuple[str, str, str], list[int]
 def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
     """The share with the least log loss, by class, on patients that were not trained on, and trust in what it gives.
 
+    With too few patients of any class nothing is known of how often its series are taken for another: no trust is
+    fitted, and every patient counts the same for the share, so that a class of two patients does not decide it.
+
     Args:
         table: calibrated answers.
-        settings: whether to fit, and how. Too few patients of any class leave the mean, uncalibrated.
+        settings: whether to fit, and how. With too few patients on the whole it is the mean.
     """
-    known = Counter(cases(table, 1.0).labels)
-    if not settings.calibrate or min((known[name] for name in set(table.labels)), default=0) < _LEAST_OF_CLASS:
+    every = cases(table, 1.0)
+    known = Counter(every.labels)
+    if not settings.calibrate or len(every) < _LEAST_OF_CLASS:
         return SeriesTrust()
+    if min(known[name] for name in set(table.labels)) < _LEAST_OF_CLASS:
+        return SeriesTrust(min(SHARES, key=lambda one: _plain_loss(cases(table, one))))
     share = min(SHARES, key=lambda one: _loss(cases(table, one)))
     return SeriesTrust(share, trusting.fitted(cases(table, share), settings))
+
+
+def _plain_loss(made: PredictionTable) -> float:
+    """Log loss as it is."""
+    codes = LabelEncoding(made.names).encode(made.labels)
+    return round(float(-np.log(np.maximum(made.probabilities[np.arange(len(codes)), codes], 1e-12)).mean()), 9)
 
 
 def _loss(made: PredictionTable) -> float:
