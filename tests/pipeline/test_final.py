@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,14 @@ def test_nothing_is_left_to_test_it_on(folder: Path, phantom_folder: Path) -> No
     with pytest.raises(DataError) as caught:
         evaluate(folder, phantom_folder / "manifest.csv")
     assert caught.value.code == "all_leaked"
+
+
+def test_its_bundle_alone_still_knows_what_it_learned_from(folder: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "elsewhere"
+    shutil.copytree(folder / "bundle", alone)
+    with pytest.raises(DataError, match="no honest score"):
+        evaluate(alone, str(phantom_folder / "manifest.csv"))
+    assert evaluate(alone, "phantom:40", settings={"data": {"audit": "copies"}})["as_shipped"] is None
 
 
 def test_a_finished_one_is_left_alone(folder: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_value_of_a_trial_is_the_mean_over_its_folds_last_epochs(done: Searc
             continue
         last = []
         for fold in ("1", "2"):
-            with (done.folder / "trials" / str(one["number"] - 1) / fold / "history.csv").open() as file:
+            with (done.folder / "trials" / str(one["number"]) / fold / "history.csv").open() as file:
                 last.append(float(list(csv.DictReader(file))[-1]["val_accuracy"]))
         assert one["value"] == pytest.approx(sum(last) / 2)
     assert not list(done.folder.rglob("last.npz"))
@@ -127,9 +127,9 @@ def test_a_stopped_search_goes_on_where_it_was(done: Search, phantom_folder: Pat
     with pytest.raises(Interrupted) as stopped:
         search(phantom_folder, out, reporter=StopIn(2))
     assert f"tumorlens tune --resume {out}" in stopped.value.hint
-    first = (out / "trials" / "0" / "1" / "result.json").read_bytes()
+    first = (out / "trials" / "1" / "1" / "result.json").read_bytes()
     again = resume(out)
-    assert (out / "trials" / "0" / "1" / "result.json").read_bytes() == first
+    assert (out / "trials" / "1" / "1" / "result.json").read_bytes() == first
     assert again.metrics["present"]["value"] == done.metrics["present"]["value"]
     assert len(again.metrics["trials"]) == 3
 

@@ -59,9 +59,24 @@ def test_other_numbers() -> None:
     assert words.moment("yesterday") == "yesterday"
 
 
+COUNTS = {"per_class": {"glioma": {"n": 300}, "pituitary": {"n": 312}}}
+
+
+def test_what_is_no_better_than_guessing_says_so() -> None:
+    """51 % of these slices are of the commoner class."""
+    base = {"n": 612, "groups": 47, "unit": "patient", **COUNTS}
+    good = base | {"accuracy": 0.943, "accuracy_ci95": [0.919, 0.964]}
+    unsure = base | {"accuracy": 0.55, "accuracy_ci95": [0.48, 0.62]}
+    bad = base | {"accuracy": 0.2, "accuracy_ci95": [0.1, 0.3]}
+    assert words.guessing(good) == ""
+    assert "no better, as far as these slices tell, than guessing" in words.headline(unsure)
+    assert "worse than guessing" in words.headline(bad)
+    assert "“Pituitary tumour”" in words.guessing(bad)
+
+
 @pytest.mark.parametrize("unit", ["patient", "duplicate cluster", "slice"])
 def test_the_headline_names_size_unit_and_interval(unit: str) -> None:
-    scores = {"n": 612, "groups": 47, "unit": unit, "accuracy": 0.943, "accuracy_ci95": [0.919, 0.964]}
+    scores = {"n": 612, "groups": 47, "unit": unit, "accuracy": 0.943, "accuracy_ci95": [0.919, 0.964], **COUNTS}
     text = plain(words.headline(scores))
     assert "612 test slices" in text
     assert "94.3 % (95 % interval 91.9 to 96.4 %)" in text

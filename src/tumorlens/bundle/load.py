@@ -67,6 +67,18 @@ def find(model: str | os.PathLike[str] | None) -> Path:
         raise ModelError(
             f"no model {name}", hint="MODEL is a run folder, a bundle folder or a bundle .zip", code="not_found"
         )
+    if (path / "best.toml").is_file():
+        raise ModelError(
+            f"{name} is a search for settings: it holds no model",
+            hint=f"train one with what it found: tumorlens train DATA --config {path / 'best.toml'}",
+            code="unfinished",
+        )
+    if (path / "metrics.json").is_file() and any(path.glob("seed-*")):
+        raise ModelError(
+            f"{name} is a cross-validation whose networks were each trained on a part of the slices",
+            hint=f"name one of them (below {path / 'seed-0'}), or run crossval with --final, which trains one on all",
+            code="unfinished",
+        )
     if (path / "config.toml").is_file():
         raise ModelError(
             f"{name} is a run that has not finished: it holds no bundle yet",

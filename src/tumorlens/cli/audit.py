@@ -23,7 +23,7 @@ _MARKS = {"serious": "✗", "warning": "!", "note": "·"}
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_data(command)
-    command.add_argument("--json", action="store_true", help="print the contract's JSON and nothing else")
+    command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     command.add_argument("--out", metavar="DIR", help="also write audit.json and audit.html there")
     command.add_argument("--strict", action="store_true", help="exit 1 when something serious is found")
     command.add_argument("--fix", metavar="OUT.csv", help="write a cleaned, grouped manifest, and what it leaves out")

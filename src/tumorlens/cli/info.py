@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         "input": f"{recipe.size} × {recipe.size} grey, {recipe.kind} preprocessing",
         "outputs": ", ".join(info.outputs),
         "trained": f"{info.created}, {how}, on {sources}",
-        "calibration": "temperature" if info.calibration else "none yet",
+        "calibration": "temperature" if info.calibration else "none: too few validation patients, or switched off",
         "parity": f"Keras and ONNX differ by at most {info.parity.get('max_abs_difference', float('nan')):.1g}, "
         f"in a probability by {info.parity.get('max_probability_difference', float('nan')):.1g}",
         "sha256": loaded.sha256,

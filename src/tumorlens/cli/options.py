@@ -16,7 +16,7 @@ from tumorlens.errors import UsageError
 if TYPE_CHECKING:
     from tumorlens.pipeline.spreading import Workers
 
-MODEL = "run folder, bundle folder or bundle .zip"
+MODEL = "run folder, bundle folder, bundle .zip, or the name of a model that ships (default: default)"
 DATA = (
     "folder of class folders, .zip, manifest .csv, .npz, .mat folder, DICOM or NIfTI tree, "
     "kaggle:owner/name, phantom[:N], LABEL=PATH, mask:LABEL=PATH"
@@ -43,7 +43,7 @@ def add_engine(command: argparse.ArgumentParser) -> None:
 
 def add_training(command: argparse.ArgumentParser) -> None:
     """``--model``, ``--epochs``, ``--device``."""
-    command.add_argument("--model", metavar="NAME", help="compact, plain, or a keras.applications backbone")
+    command.add_argument("--model", metavar="NAME", help="guided, compact, plain, or a keras.applications backbone")
     epochs = f"passes over the images (default: {config.TrainSettings().epochs})"
     command.add_argument("--epochs", type=int, metavar="N", help=epochs)
     command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")

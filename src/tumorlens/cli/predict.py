@@ -107,7 +107,8 @@ def _csv(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> Non
             writer.writerow(["", answer.path, "", "", "", *("" for _ in labels), "", "", answer.error.code])
             continue
         entry = answer.as_dict()
-        chances = [repr(answer.probabilities[name]) for name in labels]
+        refused = answer.predicted is None  # its probabilities mean nothing, and here somebody may take the largest
+        chances = ["" if refused else repr(answer.probabilities[name]) for name in labels]
         series = "" if isinstance(answer, Prediction) else "true"
         frame = "" if entry["frame"] is None else entry["frame"]
         own = set_text(entry["set"] or ())
@@ -123,12 +124,16 @@ def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> N
     for answer in answers:
         if isinstance(answer, Failure):
             none = [f"{'–':>{max(6, len(name))}}" for name in labels]
-            out.write("  ".join([f"{'–':{width}}", *none, f"{'–':{_VERDICT}}", answer.path]) + "\n")
+            out.write("  ".join([f"{'–':{width}}", *none, f"{'error':{_VERDICT}}", answer.path]) + "\n")
             continue
         refused = answer.predicted is None  # its probabilities mean nothing
         chances = [f"{'–' if refused else format(answer.probabilities[n], '.1%'):>{max(6, len(n))}}" for n in labels]
-        where = answer.id if isinstance(answer, Prediction) else f"{answer.path} (all {len(answer.slices)} slices)"
+        where = (
+            answer.id if isinstance(answer, Prediction) else f"{answer.path} (series of {len(answer.slices)} slices)"
+        )
         verdict = answer.as_dict()["verdict"] or "–"
+        if verdict == "uncertain" and answer.set is not None:  # between which classes
+            where = f"{where}  ({set_text(answer.set) or 'unlike every class'})"
         out.write("  ".join([f"{answer.predicted or '–':{width}}", *chances, f"{verdict:{_VERDICT}}", where]) + "\n")
 
 

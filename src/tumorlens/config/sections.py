@@ -89,7 +89,7 @@ class ModelSettings(Section, frozen=True):
         ),
     ] = 0
     shortcuts: Annotated[
-        bool, Meta(description="compact and guided: residual shortcuts; without them depth hurts (see the handbook)")
+        bool, Meta(description="compact and guided: residual shortcuts; without them depth hurts (docs/experiments.md)")
     ] = True
     peak: Annotated[
         bool,

@@ -1,7 +1,8 @@
 """One trial of a search: settings that Optuna proposes, trained on inner folds, given up when they lag behind.
 
-The study is a journal file that all workers append to. A trial lies in ``trials/<number>``: ``settings.toml``, and a
-training for each inner fold. One that was killed is taken up by a new trial with the same values, in the same folder.
+The study is a journal file that all workers append to. A trial lies in ``trials/<number>``, counted from 1:
+``settings.toml``, and a training for each inner fold. One that was killed is taken up by a new trial with the same
+values, in the same folder.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def mend(folder: Path, settings: Settings) -> None:
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if trial.params:
-                place = trial.user_attrs.get(FOLDER, str(trial.number))
+                place = trial.user_attrs.get(FOLDER, str(trial.number + 1))
                 study.enqueue_trial(trial.params, user_attrs={FOLDER: place})
 
 
@@ -131,7 +132,7 @@ def try_one(folder: Path, _slot: int, until: float, tell: Reporter | None = None
     with study_of(folder, settings) as study:
         trial = study.ask()
         values = _proposed(trial, space)
-        place = folder / TRIALS / trial.user_attrs.get(FOLDER, str(trial.number))
+        place = folder / TRIALS / trial.user_attrs.get(FOLDER, str(trial.number + 1))
         trial.set_user_attr(FOLDER, place.name)
         place.mkdir(parents=True, exist_ok=True)
         own = changed(settings, values)

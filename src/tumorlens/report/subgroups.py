@@ -42,7 +42,7 @@ def _shown(kind: str, name: str, part: Mapping[str, Any]) -> str:
 
 
 def worst(metrics: Mapping[str, Any]) -> str:
-    """A sentence about the part with the lowest accuracy; empty where no part is large enough."""
+    """A sentence about the part with the lowest accuracy; empty where no large part is below the whole."""
     found = [
         (part["accuracy"], _shown(kind, name, part), part)
         for kind, parts in (metrics.get("subgroups") or {}).items()
@@ -52,6 +52,8 @@ def worst(metrics: Mapping[str, Any]) -> str:
     if not found:
         return ""
     share, name, part = min(found, key=lambda one: one[:2])
+    if share >= (metrics["test"]["accuracy"] if "test" in metrics else metrics["scores"]["accuracy"]["mean"]):
+        return ""
     return f"Weakest on {name}: {words.percent(share)} of {words.plural(part['n'], 'slice')}."
 
 

@@ -12,6 +12,7 @@ from tumorlens.report.words import (
     NBSP,
     NONE,
     count,
+    guessing,
     percent,
     percent_range,
     sample,
@@ -93,7 +94,11 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
     for label, part in test["per_class"].items():
         interval = percent_range(part.get("sensitivity_ci95"))
         table.append((title(label), count(part["n"]), percent(part["sensitivity"]), interval))
-    text = "\n".join([*lines, "", *columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
+    if test.get("refused"):
+        note = "as no brain MRI; in the scores above, their likeliest class counts as the answer"
+        lines += columns([("Refused", percent(test["refused"]), note)], "<><")
+    guess = [fill(words, _WIDTH), ""] if (words := guessing(test)) else []
+    text = "\n".join([*lines, "", *guess, *columns(table, "<>><"), "", fill(unit_note(test), _WIDTH)])
     return plain(text)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tumorlens.labels import title
+
 NBSP = "\N{NO-BREAK SPACE}"
 NONE = "–"
 NOT_STATED = "not stated"
@@ -164,7 +166,20 @@ def headline(scores: Mapping[str, Any], *, drawn: bool = False, out_of_fold: boo
             f"{sample(scores, drawn=drawn)} ({certainty})."
         )
     tested = sample(scores, drawn=drawn).replace("slice", "test slice", 1)
-    return f"On {tested}, the network named the right class for {percent(scores['accuracy'])} ({certainty})."
+    found = f"On {tested}, the network named the right class for {percent(scores['accuracy'])} ({certainty})."
+    return " ".join(filter(None, (found, guessing(scores))))
+
+
+def guessing(scores: Mapping[str, Any]) -> str:
+    """That the network does no better than whoever always names the commonest class; empty where it does."""
+    counts = {name: part["n"] for name, part in scores["per_class"].items()}
+    name = max(counts, key=lambda one: counts[one])
+    share = counts[name] / max(1, sum(counts.values()))
+    low = (scores.get("accuracy_ci95") or [scores["accuracy"]])[0]
+    if low > share:
+        return ""
+    than = "worse than" if scores["accuracy"] < share else "no better, as far as these slices tell, than"
+    return f"That is {than} guessing: whoever always says “{title(name)}” is right in {percent(share)}."
 
 
 def markdown(text: object) -> str:
