@@ -1,0 +1,1 @@
+"""Answers for a hospital's network: structured reports and secondary captures."""
