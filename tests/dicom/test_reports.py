@@ -172,7 +172,7 @@ def test_wrong_values_are_left_out_and_long_numbers_rounded(tmp_path: Path) -> N
     header.add_new("SliceThickness", "DS", pydicom.valuerep.DSdecimal("4.99999999999999999999"))
     made = clean(header)
     assert "PatientAge" not in made
-    assert "StudyDate" not in made
+    assert not made.StudyDate
     assert made.SliceThickness == 5
     assert len(str(made.SliceThickness)) <= 16
     assert header.PatientAge == "42"  # the source is left alone

@@ -7,12 +7,19 @@ from typing import Any
 _TEXT = frozenset({"AE", "AS", "CS", "DA", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
 
 
+# What an object must have and may leave empty (type 2) of the patient and the study, PS3.3 C.7.1.1, C.7.2.1.
+_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+
+
 def clean(header: Any) -> Any:
     """A copy of a header without the values that DICOM does not allow (PS3.5 table 6.2-1), at its top level.
 
     Archives hold many: an age ``42`` instead of ``042Y``, dates with dots. What is left out is then unknown, which our
     objects may say; what they must have (UIDs, a class) was needed to read the source at all. Numbers with more digits
-    than DICOM has room for are rounded.
+    than DICOM has room for are rounded. What may be empty and is missing is empty.
     """
     from pydicom.config import RAISE
     from pydicom.dataelem import DataElement
@@ -36,4 +43,7 @@ def clean(header: Any) -> Any:
                     validate_value(element.VR, str(value), RAISE)
         except Exception:  # noqa: BLE001 - whatever the validation says: it is not allowed
             del made[element.tag]
+    for keyword in _EMPTY:
+        if keyword not in made:
+            setattr(made, keyword, None)
     return made
