@@ -345,7 +345,7 @@ def test_nothing_is_wrong_for_those_who_see_or_hear_little(
 
 
 @pytest.mark.browser
-def test_model_and_documentation_pages_draw_without_a_complaint(reader: Reader) -> None:
+def test_model_and_documentation_pages_draw_and_work_without_a_complaint(reader: Reader, glioma: Path) -> None:
     page = reader.page
     page.goto(f"{reader.url}model")
     expect(page.locator("[data-drawn=yes]")).to_have_count(2)
@@ -353,6 +353,10 @@ def test_model_and_documentation_pages_draw_without_a_complaint(reader: Reader) 
     page.goto(f"{reader.url}docs")
     page.get_by_role("button", name="map.png").first.click()
     expect(page.locator(".opblock.is-open")).to_have_count(1)
+    page.get_by_role("button", name="Try it out").click()
+    page.set_input_files(".opblock.is-open input[type=file]", glioma)
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".opblock.is-open .live-responses-table .response-col_status").last).to_contain_text("200")
 
 
 def _photo(path: Path) -> None:

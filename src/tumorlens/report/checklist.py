@@ -157,7 +157,13 @@ def _partition(metrics: _Facts) -> str:
 def _disjoint(metrics: _Facts) -> str:
     leaked = metrics.get("leaked")
     more = f" {words.plural(leaked['removed'], 'test slice')} that broke this are left out." if leaked else ""
-    return f"{words.unit_note(metrics['test'])}{more}"
+    unit = metrics["test"]["unit"]
+    level = {
+        "patient": "Patient: no patient is on two sides.",
+        "group": "Group: patients that share pictures count as one, and none is on two sides.",
+        "duplicate cluster": "Copies and look-alikes; patients are not all known, so slices of one may be on both.",
+    }.get(unit, "Slice: patients are not known, so slices of one may be on both sides.")
+    return f"{level}{more}"
 
 
 def _model(metrics: _Facts) -> str:

@@ -33,6 +33,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "created": words.moment(metrics.get("created")),
         "research_only": words.RESEARCH_ONLY,
         "headline": words.headline(test, drawn=drawn),
+        "uncertain_below": bool((run.metrics.get("selective") or {}).get("threshold")),
         "unit_note": words.unit_note(test),
         "tiles": _tiles(metrics, drawn=drawn),
         "drawn": drawn,
