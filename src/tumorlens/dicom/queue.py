@@ -1,0 +1,309 @@
+"""What a node has received and has to send, on disk: what was acknowledged is there after a power cut.
+
+Objects lie as files, written, flushed and renamed before the database names them; the database (SQLite, write-ahead
+log, ``synchronous=FULL``) says what has to be done with them. Whatever stops the program, it is started again with the
+same folder and goes on. Files are named by a hash, never by what they are about.
+
+States of a series: ``open`` (more may come) → ``answered``, or ``refused`` where nothing of it can be answered. A new
+instance opens it again. States of an object to send: ``due`` → ``sent``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tumorlens.errors import EnvironmentFailure
+from tumorlens.io.atomic import atomic_writer, writing
+
+_SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS instance (
+    sop TEXT PRIMARY KEY, series TEXT NOT NULL, study TEXT NOT NULL, file TEXT NOT NULL, received REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS instance_series ON instance (series);
+CREATE TABLE IF NOT EXISTS series (
+    uid TEXT PRIMARY KEY, state TEXT NOT NULL, changed REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT);
+CREATE TABLE IF NOT EXISTS outbox (
+    sop TEXT NOT NULL, destination TEXT NOT NULL, file TEXT NOT NULL, series TEXT NOT NULL, state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, PRIMARY KEY (sop, destination));
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due);
+"""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A received object.
+
+    Attributes:
+        sop: SOP Instance UID.
+        series: Series Instance UID.
+        study: Study Instance UID.
+        file: where it lies.
+    """
+
+    sop: str
+    series: str
+    study: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Sending:
+    """An object on its way to a destination.
+
+    Attributes:
+        sop: SOP Instance UID.
+        destination: where to.
+        file: where it lies.
+        attempts: that failed so far.
+    """
+
+    sop: str
+    destination: str
+    file: Path
+    attempts: int
+
+
+class Queue:
+    """The durable queue of a node; for many threads.
+
+    Args:
+        folder: where everything lies; made when it is not there.
+
+    Raises:
+        EnvironmentFailure: when it cannot be written, or holds a queue of another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        with writing(folder):
+            for name in ("in", "out"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        try:
+            self._base = sqlite3.connect(
+                folder / "queue.sqlite", isolation_level=None, check_same_thread=False, timeout=30
+            )
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=FULL")
+            version = self._base.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _SCHEMA):
+                raise EnvironmentFailure(
+                    f"{folder} holds a queue of version {version}; this version of tumorlens reads {_SCHEMA}",
+                    hint="let the version that wrote it finish it, or name another folder",
+                    code="unknown_schema",
+                )
+            self._base.executescript(f"{_TABLES} PRAGMA user_version={_SCHEMA};")
+        except sqlite3.Error as error:
+            raise EnvironmentFailure(
+                f"the queue in {folder} cannot be opened: {error}", hint="name another folder", code="not_writable"
+            ) from None
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._base.close()
+
+    def receive(self, sop: str, series: str, study: str, content: bytes, now: float | None = None) -> bool:
+        """Keep an object; when this returns, it is on the disk.
+
+        Args:
+            sop: SOP Instance UID.
+            series: Series Instance UID.
+            study: Study Instance UID.
+            content: DICOM file format.
+            now: seconds since the epoch; the clock's when None.
+
+        Returns:
+            Whether it is new; one that is there already changes nothing.
+
+        Raises:
+            EnvironmentFailure: when it could not be written.
+        """
+        with self._lock:
+            known = self._base.execute("SELECT file FROM instance WHERE sop = ?", (sop,)).fetchone()
+        if known and (self.folder / known[0]).is_file():
+            return False
+        name = f"in/{_name(sop)}.dcm"
+        self._write(name, content)
+        moment = time.time() if now is None else now
+        with self._transaction():
+            self._base.execute(
+                "INSERT OR REPLACE INTO instance VALUES (?, ?, ?, ?, ?)", (sop, series, study, name, moment)
+            )
+            self._base.execute(
+                "INSERT INTO series (uid, state, changed) VALUES (?, 'open', ?) "
+                "ON CONFLICT (uid) DO UPDATE SET state = 'open', changed = excluded.changed, attempts = 0, "
+                "reason = NULL",
+                (series, moment),
+            )
+        return True
+
+    def ready(self, quiet: float, now: float | None = None) -> list[str]:
+        """Series that nothing was added to for so many seconds, the oldest first."""
+        moment = (time.time() if now is None else now) - quiet
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT uid FROM series WHERE state = 'open' AND changed <= ? ORDER BY changed", (moment,)
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def instances(self, series: str) -> list[Instance]:
+        """What was received of a series, in the order in which it came."""
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT sop, series, study, file FROM instance WHERE series = ? ORDER BY received, sop", (series,)
+            ).fetchall()
+        return [Instance(sop, one, study, self.folder / file) for sop, one, study, file in rows]
+
+    def answered(
+        self, series: str, seen: Sequence[str], made: Mapping[str, bytes], destinations: Sequence[str]
+    ) -> bool:
+        """Put what was made of a series into the outbox.
+
+        Args:
+            series: its UID.
+            seen: SOP Instance UIDs of the instances that were answered.
+            made: SOP Instance UID → DICOM file format. What was made and sent before is not sent again.
+            destinations: where all of it goes.
+
+        Returns:
+            Whether the series is done; not where instances came meanwhile, which it then has to be answered with again.
+
+        Raises:
+            EnvironmentFailure: when it could not be written.
+        """
+        names = {sop: f"out/{_name(sop)}.dcm" for sop in made}
+        for sop, content in made.items():
+            self._write(names[sop], content)
+        with self._transaction():
+            now = {row[0] for row in self._base.execute("SELECT sop FROM instance WHERE series = ?", (series,))}
+            if now != set(seen):
+                return False
+            for sop in made:
+                for destination in destinations:
+                    self._base.execute(
+                        "INSERT OR IGNORE INTO outbox (sop, destination, file, series, state, due) "
+                        "VALUES (?, ?, ?, ?, 'due', 0)",
+                        (sop, destination, names[sop], series),
+                    )
+            self._base.execute("UPDATE series SET state = 'answered', reason = NULL WHERE uid = ?", (series,))
+        return True
+
+    def refused(self, series: str, reason: str) -> None:
+        """Note that a series cannot be answered; ``reason`` is a code."""
+        with self._transaction():
+            self._base.execute("UPDATE series SET state = 'refused', reason = ? WHERE uid = ?", (reason, series))
+
+    def failed(self, series: str, reason: str, wait: float, now: float | None = None) -> int:
+        """Note that answering a series failed, and that it is tried again later; returns how often it has."""
+        moment = time.time() if now is None else now
+        with self._transaction():
+            self._base.execute(
+                "UPDATE series SET attempts = attempts + 1, reason = ?, changed = ? WHERE uid = ?",
+                (reason, moment + wait, series),
+            )
+            row = self._base.execute("SELECT attempts FROM series WHERE uid = ?", (series,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def due(self, now: float | None = None, most: int = 100) -> list[Sending]:
+        """What has to be sent now, the longest waiting first."""
+        moment = time.time() if now is None else now
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT sop, destination, file, attempts FROM outbox WHERE state = 'due' AND due <= ? "
+                "ORDER BY due, sop LIMIT ?",
+                (moment, most),
+            ).fetchall()
+        return [Sending(sop, destination, self.folder / file, attempts) for sop, destination, file, attempts in rows]
+
+    def sent(self, one: Sending) -> None:
+        """Note that a destination has taken an object."""
+        with self._transaction():
+            self._base.execute(
+                "UPDATE outbox SET state = 'sent' WHERE sop = ? AND destination = ?", (one.sop, one.destination)
+            )
+
+    def unsent(self, one: Sending, wait: float, now: float | None = None) -> None:
+        """Note that a destination has not taken an object, and when to try again."""
+        moment = time.time() if now is None else now
+        with self._transaction():
+            self._base.execute(
+                "UPDATE outbox SET attempts = attempts + 1, due = ? WHERE sop = ? AND destination = ?",
+                (moment + wait, one.sop, one.destination),
+            )
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many series and objects are in which state, for people who watch."""
+        with self._lock:
+            series = dict(self._base.execute("SELECT state, COUNT(*) FROM series GROUP BY state").fetchall())
+            outbox = dict(self._base.execute("SELECT state, COUNT(*) FROM outbox GROUP BY state").fetchall())
+            received = self._base.execute("SELECT COUNT(*) FROM instance").fetchone()[0]
+        return {"series": series, "outbox": outbox, "instances": {"received": received}}
+
+    def forget(self, older: float, now: float | None = None) -> int:
+        """Delete the files of series that are done and unchanged for so many seconds; that they were there is kept.
+
+        Returns:
+            How many files.
+        """
+        moment = (time.time() if now is None else now) - older
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT file FROM instance JOIN series ON series = uid WHERE state IN ('answered', 'refused') "
+                "AND changed <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.series = uid AND state = 'due')",
+                (moment,),
+            ).fetchall()
+            rows += self._base.execute(
+                "SELECT file FROM outbox JOIN series ON series = uid WHERE outbox.state = 'sent' AND changed <= ?",
+                (moment,),
+            ).fetchall()
+        return sum(_deleted(self.folder / row[0]) for row in rows)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        with atomic_writer(path) as file:
+            file.write(content)
+        with writing(path):  # the name itself has to be on the disk, too
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._base.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                except BaseException:
+                    self._base.execute("ROLLBACK")
+                    raise
+                self._base.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise EnvironmentFailure(
+                    f"the queue in {self.folder} cannot be written: {error}",
+                    hint="free some space on its disk",
+                    code="disk_full" if "full" in str(error) else "not_writable",
+                ) from None
+
+
+def _name(sop: str) -> str:
+    return hashlib.sha256(sop.encode()).hexdigest()[:40]
+
+
+def _deleted(path: Path) -> int:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return 1
