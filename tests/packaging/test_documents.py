@@ -116,15 +116,6 @@ def test_every_error_code_is_explained():
             assert f"`{code}`" in page, f"{file.relative_to(ROOT)}: {code}"
 
 
-def test_commands_that_are_called_missing_are_missing():
-    for page in (ROOT / "README.md", ROOT / "docs" / "reference" / "commands.md"):
-        lines = [
-            line for line in text_of(page).splitlines() if "Not there yet:" in line or "not in this version" in line
-        ]
-        (line,) = [line for line in lines if "`dicom-node`" in line]
-        assert not set(re.findall(r"`([a-z-]+)`", line)) & set(COMMANDS)
-
-
 def test_the_make_targets_that_the_pages_name_exist():
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     for page in PAGES:

@@ -26,12 +26,20 @@ COMMANDS = {
     "split": "divide a data set so that no patient leaks",
     "phantom": "write the synthetic data set with masks",
     "serve": "web page and REST API",
+    "dicom-node": "receive MR series from a PACS, answer with structured reports",
     "export": "add another form of the network to a bundle: OpenVINO, Keras, LiteRT, 8-bit integers",
     "verify": "recompute every claimed number, and ask about some slices again",
     "info": "show what a model is",
     "config": "print the complete default settings with comments",
 }
 _EPILOG = "Research use only, not a medical device."
+
+
+class _Help(argparse.HelpFormatter):
+    """A column that is wide enough for the longest command."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=16)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,6 +147,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         description="Train, judge and use a CNN that names the tumour in a brain-MRI slice.",
         epilog=_EPILOG,
         allow_abbrev=False,
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"tumorlens {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -148,7 +157,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=_EPILOG, allow_abbrev=False
         )
         if name == wanted:
-            module = importlib.import_module(f"tumorlens.cli.{name}")
+            module = importlib.import_module(f"tumorlens.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
             command.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")

@@ -1,0 +1,98 @@
+"""A real PACS for the tests: Orthanc, started and stopped on loopback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if Path("/usr/sbin/Orthanc").is_file() else None)
+PLUGIN = next(iter(sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*"))), None) if ORTHANC else None
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Pacs:
+    """Orthanc on loopback.
+
+    Attributes:
+        url: of its REST API.
+        port: of its DICOM service; its AE title is ORTHANC.
+        node: port that the node TUMORLENS has to listen on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.node, http = free_port(), free_port(), free_port()
+        self.url = f"http://127.0.0.1:{http}"
+        self._configuration = folder / "orthanc.json"
+        self._configuration.write_text(
+            json.dumps(
+                {
+                    "StorageDirectory": str(folder / "storage"),
+                    "IndexDirectory": str(folder / "index"),
+                    "HttpPort": http,
+                    "DicomPort": self.port,
+                    "RemoteAccessAllowed": False,
+                    "AuthenticationEnabled": False,
+                    "DicomAlwaysAllowStore": True,
+                    "DicomModalities": {"node": ["TUMORLENS", "127.0.0.1", self.node]},
+                    "Plugins": [str(PLUGIN)] if PLUGIN else [],
+                    "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+                }
+            )
+        )
+        self._log = folder / "orthanc.log"
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen([str(ORTHANC), str(self._configuration)], stdout=log, stderr=log)
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                httpx.get(f"{self.url}/system")
+                return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError(self._log.read_text())
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def add(self, path: Path) -> str:
+        answer = httpx.post(f"{self.url}/instances", content=path.read_bytes(), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["ID"])
+
+    def send(self, resources: list[str]) -> Any:
+        return httpx.post(f"{self.url}/modalities/node/store", json=resources, timeout=120)
+
+    def found(self, modality: str) -> list[dict[str, Any]]:
+        """The instances of a modality."""
+        query = {"Level": "Instance", "Expand": True, "Query": {"Modality": modality}}
+        return list(httpx.post(f"{self.url}/tools/find", json=query, timeout=30).json())
+
+    def content(self, identifier: str) -> bytes:
+        return httpx.get(f"{self.url}/instances/{identifier}/file", timeout=30).content
+
+
+@pytest.fixture
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
+    if ORTHANC is None:
+        pytest.skip("needs Orthanc: apt-get install orthanc orthanc-dicomweb")
+    one = Pacs(tmp_path_factory.mktemp("orthanc"))
+    yield one
+    one.stop()
