@@ -77,7 +77,8 @@ def test_the_commands_of_the_contract_exist(name: str, command: Command):
 
 def test_help_lists_every_command(command: Command):
     text = command("--help").stdout
-    assert all(f"  {name} " in text for name in COMMANDS)
+    first = [line.split()[0] for line in text.splitlines() if line.strip()]
+    assert all(name in first for name in COMMANDS)
     assert "Research use only" in text
 
 

@@ -35,13 +35,6 @@ COMMANDS = {
 _EPILOG = "Research use only, not a medical device."
 
 
-class _Help(argparse.HelpFormatter):
-    """A column that is wide enough for the longest command."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=16)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code is 0 done, 1 with findings, 2 usage, 3 no usable input, 4 internal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -147,7 +140,6 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         description="Train, judge and use a CNN that names the tumour in a brain-MRI slice.",
         epilog=_EPILOG,
         allow_abbrev=False,
-        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"tumorlens {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
