@@ -50,9 +50,9 @@ def test_a_card_cannot_bring_html(shipped: Model) -> None:
 
 
 def test_data_blocks_cannot_end_their_element() -> None:
-    from tumorlens.web.pages import _block
+    from tumorlens.report.html import json_block
 
-    assert "<" not in _block({"a": "</script><script>alert(1)</script>"})
+    assert "<" not in json_block({"a": "</script><script>alert(1)</script>"})
 
 
 def test_behind_a_proxy(shipped: Model) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tumorlens.cli.options import MODEL, add_engine
+from tumorlens.cli.options import MODEL, add_engine, check_port
 from tumorlens.errors import UsageError
 
 
@@ -59,8 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not 1 <= len(arguments.ae_title.strip()) <= 16 or not arguments.ae_title.isascii():
         raise UsageError(f"--ae-title is {arguments.ae_title!r}", hint="1 to 16 ASCII characters (PS3.5 6.2, AE)")
-    if not 0 <= arguments.port <= 65_535:
-        raise UsageError(f"--port is {arguments.port}", hint="a number from 0 to 65535")
+    check_port(arguments.port)
     if arguments.wait < 0 or arguments.keep_free < 0:
         raise UsageError("found a number below 0", hint="--wait and --keep-free are 0 or more")
     model = load(arguments.model, engine=arguments.engine)

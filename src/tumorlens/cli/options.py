@@ -33,6 +33,16 @@ def add_data(command: argparse.ArgumentParser, *, many: bool = True) -> None:
     )
 
 
+def check_port(port: int) -> None:
+    """Refuse what is no port.
+
+    Raises:
+        UsageError: below 0 or above 65535.
+    """
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"--port is {port}", hint="a number from 0 to 65535")
+
+
 def add_engine(command: argparse.ArgumentParser) -> None:
     """``--engine``."""
     from tumorlens.inference.engines import DEFAULT, ENGINES

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tumorlens.cli.options import MODEL, add_engine
+from tumorlens.cli.options import MODEL, add_engine, check_port
 from tumorlens.errors import MissingExtraError, UsageError
 
 
@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, least in (("workers", 1), ("threads", 0), ("max_upload", 1), ("max_requests", 1)):
         if getattr(arguments, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}", hint=f"at least {least}")
-    if not 0 <= arguments.port <= 65_535:
-        raise UsageError(f"--port is {arguments.port}", hint="a number from 0 to 65535")
+    check_port(arguments.port)
     if arguments.root_path and not arguments.root_path.startswith("/"):
         raise UsageError(f"--root-path is {arguments.root_path!r}", hint="it begins with /")
     options = ServeOptions(

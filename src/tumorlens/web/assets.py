@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from tumorlens.errors import MissingExtraError, TumorLensError
-from tumorlens.report.extra import load
+from tumorlens.report.html import vega_bundle
 
 #: Files of Swagger UI, in the package fastapi-swagger (MIT; Swagger UI itself is Apache-2.0).
 SWAGGER = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -35,12 +35,7 @@ def vega() -> str:
 
 @lru_cache(maxsize=1)
 def _vega() -> str:
-    version = ".".join(load("altair").SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    convert = load("vl_convert")
-    snippet = resources.files("tumorlens.web").joinpath("charts.js").read_text(encoding="utf-8")
-    known = convert.get_vegalite_versions()
-    text: str = convert.javascript_bundle(snippet, vl_version=version if version in known else None)
-    return text
+    return vega_bundle(resources.files("tumorlens.web").joinpath("charts.js").read_text(encoding="utf-8"))
 
 
 def charts(table: Any) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from tumorlens.labels import colours, title
+from tumorlens.report.html import json_block
 from tumorlens.web import assets, examples
 from tumorlens.web.reliability import scored
 from tumorlens.web.state import state_of
@@ -47,7 +47,9 @@ def index(request: Request) -> HTMLResponse:
         "caution": info.caution,
         "limits": {"bytes": state.options.upload_bytes, "files": state.options.files},
     }
-    return _page("index.html.j2", here="scan", told=_block(told), caution=info.caution, examples=examples.available())
+    return _page(
+        "index.html.j2", here="scan", told=json_block(told), caution=info.caution, examples=examples.available()
+    )
 
 
 @router.get("/model")
@@ -66,7 +68,7 @@ def _model(state: Any) -> str:
         "model.html.j2",
         here="model",
         card=_html(bundle.read("MODEL_CARD.md").decode()),
-        charts={name: _block(spec) for name, spec in charts.items()},
+        charts={name: json_block(spec) for name, spec in charts.items()},
         identity=state.model.predictor.identity,
         reliability=[(title(name), reliability(name, state.measured.get(name))) for name in state.model.info.labels],
         caution=state.model.info.caution,
@@ -138,9 +140,3 @@ def _page(template: str, **values: Any) -> HTMLResponse:
 
 def _text(template: str, **values: Any) -> str:
     return str(_environment().get_template(template).render(strings=strings(), title=title, **values))
-
-
-def _block(value: Any) -> Markup:
-    """JSON for a data block: without ``<`` nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704
