@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorlens.bundle import Bundle
 from tumorlens.errors import DataError
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import set_names, set_text
@@ -258,6 +259,16 @@ class PredictionTable:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"cannot read the predictions {path}: {error}", hint=_HINT) from None
         return cls.parse(text, str(path))
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> PredictionTable:
+        """The predictions in a bundle, whose slices are named by hashes.
+
+        Raises:
+            ModelError: when the file was changed.
+            DataError: when it is no table of predictions.
+        """
+        return cls.parse(bundle.read("predictions.csv").decode(), f"{bundle.where}/predictions.csv")
 
     @classmethod
     def parse(cls, text: str, where: str) -> PredictionTable:

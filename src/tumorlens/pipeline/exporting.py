@@ -214,5 +214,4 @@ def _held_out(loaded: Bundle) -> set[str]:
     """Names of the slices that the network was validated or tested on; none of a network that learned from all."""
     if json.loads(loaded.read("metrics.json")).get("out_of_fold"):
         return set()
-    text = loaded.read("predictions.csv").decode()
-    return set(PredictionTable.parse(text, f"{loaded.where}/predictions.csv").ids)
+    return set(PredictionTable.of_bundle(loaded).ids)

@@ -76,8 +76,7 @@ def learned(loaded: Bundle, ready: Standardised) -> set[str]:
     """
     if not json.loads(loaded.read("metrics.json")).get("out_of_fold"):
         return set()
-    text = loaded.read("predictions.csv").decode()
-    known = set(PredictionTable.parse(text, f"{loaded.where}/predictions.csv").ids)
+    known = set(PredictionTable.of_bundle(loaded).ids)
     rows = list(zip(ready.manifest, ready.manifest.groups, ready.digests, strict=True))
     groups = {group for row, group, digest in rows if slice_hash(digest, row.frame) in known}
     return {row.id for row, group, _ in rows if group in groups}

@@ -149,7 +149,7 @@ def _of_bundle(loaded: Bundle) -> list[Check]:
     stored = json.loads(loaded.read("metrics.json"))
     card = loaded.read("MODEL_CARD.md").decode()
     settings = _settings_of(card)
-    table = PredictionTable.parse(loaded.read("predictions.csv").decode(), f"{loaded.where}/predictions.csv")
+    table = PredictionTable.of_bundle(loaded)
     again = _scores(table, _trust(loaded), loaded.info.series, settings.evaluate, settings.seed, stored)
     if again["test"]:  # of maps, the bundle has no answers
         again["test"]["pointing_game"] = (stored.get("test") or {}).get("pointing_game")

@@ -56,8 +56,7 @@ def scored(bundle: Bundle) -> PredictionTable:
         ModelError: when the file was changed.
         DataError: when it is no table of predictions.
     """
-    text = bundle.read("predictions.csv").decode()
-    return PredictionTable.parse(text, f"{bundle.where}/predictions.csv").where("test")
+    return PredictionTable.of_bundle(bundle).where("test")
 
 
 def measure(bundle: Bundle) -> dict[str, Measured]:
