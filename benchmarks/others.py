@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,6 +37,12 @@ class Clock:
 
     def __init__(self, name: str, out: Path) -> None:
         self.path, self.rows, self.spent, self.since = out / f"{name}.csv", [], 0.0, time.monotonic()
+        signal.signal(signal.SIGTSTP, self._stand)
+
+    def _stand(self, *_: object) -> None:
+        stopped = time.monotonic()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self.since += time.monotonic() - stopped
 
     def look(self, accuracy: Callable[[], float]) -> bool:
         """Note the accuracy; whether there is time left."""

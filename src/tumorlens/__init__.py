@@ -8,9 +8,13 @@ Everything public is here; names are loaded on first use, so that ``import tumor
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reports to its maker unless this is set before it loads; from a hospital nothing is to be reported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PUBLIC = {
     "read": "tumorlens.pipeline",

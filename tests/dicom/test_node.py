@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.dicom.conftest import PLUGIN, Pacs, free_port
-from tests.dicom.test_reports import drawn
+from tests.dicom.test_reports import drawn, verified
 
 import tumorlens
 from tumorlens.cli.main import main
@@ -84,6 +85,46 @@ def test_a_series_goes_in_and_a_report_comes_back(way: str, pacs: Pacs, model: M
     }
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
+def test_a_real_healthy_head_comes_back_reported(
+    way: str, pacs: Pacs, model: Model, shared_data: Path, tmp_path: Path
+) -> None:
+    """24 slices of a T1-weighted head, from Orthanc to the node and back; every object conforms."""
+    if way == "STOW-RS" and PLUGIN is None:
+        pytest.skip("needs orthanc-dicomweb")
+    back = f"ORTHANC@127.0.0.1:{pacs.port}" if way == "C-STORE" else f"{pacs.url}/dicom-web"
+    paths = sorted((shared_data / "dicom" / "t1w_head").iterdir())
+    heads = {str(one.SOPInstanceUID): one for one in (pydicom.dcmread(path, stop_before_pixels=True) for path in paths)}
+    (series,) = {str(one.SeriesInstanceUID) for one in heads.values()}
+    node = Node(options(tmp_path / "node", pacs.node, back), model)
+    try:
+        assert pacs.send([pacs.add(path) for path in paths]).status_code == 200
+        (report,) = until(lambda: pacs.found("SR"))
+        captures = until(lambda: found if len(found := pacs.found("OT")) == 3 else None)
+    finally:
+        node.stop()
+    (tmp_path / "sr.dcm").write_bytes(pacs.content(report["ID"]))
+    read = highdicom.sr.srread(tmp_path / "sr.dcm")
+    whole, *keys = read.content.get_image_measurement_groups()
+    assert {str(one.referenced_sop_instance_uid) for one in whole.source_images} <= set(heads)
+    (evidence,) = read.CurrentRequestedProcedureEvidenceSequence
+    (listed,) = evidence.ReferencedSeriesSequence
+    assert listed.SeriesInstanceUID == series
+    assert {str(one.ReferencedSOPInstanceUID) for one in listed.ReferencedSOPSequence} <= set(heads)
+    verified(tmp_path / "sr.dcm")
+    if shutil.which("dsrdump"):
+        told = subprocess.run(["dsrdump", tmp_path / "sr.dcm"], capture_output=True, text=True, check=True).stdout
+        assert "No tumour" in told or "no_tumor" in told or "No tumor" in told
+    for number, one in enumerate(captures):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(pacs.content(one["ID"]))
+        capture = pydicom.dcmread(path)
+        assert str(capture.SourceImageSequence[0].ReferencedSOPInstanceUID) in heads
+        assert capture.StudyInstanceUID == next(iter(heads.values())).StudyInstanceUID
+        verified(path)
+
+
 def test_a_pacs_that_is_away_gets_its_report_when_it_is_back(pacs: Pacs, model: Model, tmp_path: Path) -> None:
     node = Node(options(tmp_path / "node", pacs.node, f"ORTHANC@127.0.0.1:{pacs.port}", quiet=8.0), model)
     try:
@@ -151,6 +192,59 @@ def test_strangers_and_other_modalities_are_turned_away(model: Model, tmp_path: 
     finally:
         node.stop()
     assert '"reason": "localiser"' in (tmp_path / "node" / "audit.jsonl").read_text()
+
+
+def test_a_study_that_is_closed_is_answered_at_once(model: Model, tmp_path: Path) -> None:
+    """By a notification of what it holds, or by the end of the association; otherwise it would have to be quiet."""
+    port = free_port()
+    paths = drawn(tmp_path / "in", 2)
+    heads = [pydicom.dcmread(path) for path in paths]
+    node = Node(options(tmp_path / "a", port, quiet=3600.0), model)
+    try:
+        assert [store(port, path) for path in paths] == [0, 0]
+        assert announce(port, heads, missing=True) == 0
+        time.sleep(1.5)
+        assert node.queue.counts()["series"] == {"open": 1}
+        assert announce(port, heads) == 0
+        until(lambda: node.queue.counts()["series"] == {"answered": 1})
+    finally:
+        node.stop()
+    node = Node(options(tmp_path / "b", port, quiet=3600.0, on_release=True), model)
+    try:
+        assert store(port, paths[0]) == 0
+        until(lambda: node.queue.counts()["series"] == {"answered": 1})
+    finally:
+        node.stop()
+
+
+def announce(port: int, heads: list[Any], missing: bool = False) -> Any:
+    """Status of an Instance Availability Notification about some instances, and one that was never sent."""
+    made, series = pydicom.Dataset(), pydicom.Dataset()
+    made.StudyInstanceUID, series.SeriesInstanceUID = heads[0].StudyInstanceUID, heads[0].SeriesInstanceUID
+    made.ReferencedPerformedProcedureStepSequence, made.ReferencedSeriesSequence = [], [series]
+    series.ReferencedSOPSequence = []
+    for sop in [str(one.SOPInstanceUID) for one in heads] + ["1.2.3"] * missing:
+        one = pydicom.Dataset()
+        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = heads[0].SOPClassUID, sop
+        one.InstanceAvailability, one.RetrieveAETitle = "ONLINE", "PACS"
+        series.ReferencedSOPSequence.append(one)
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_requested_context("1.2.840.10008.5.1.4.33")
+    association = entity.associate("127.0.0.1", port)
+    try:
+        return association.send_n_create(made, "1.2.840.10008.5.1.4.33", pydicom.uid.generate_uid())[0].get("Status")
+    finally:
+        association.release()
+
+
+def test_a_folder_is_for_one_node(model: Model, tmp_path: Path) -> None:
+    node = Node(options(tmp_path, free_port()), model)
+    try:
+        with pytest.raises(UsageError, match="is running"):
+            Node(options(tmp_path, free_port()), model)
+    finally:
+        node.stop()
+    Node(options(tmp_path, free_port()), model).stop()
 
 
 def test_a_disk_that_is_nearly_full_takes_nothing(model: Model, tmp_path: Path) -> None:

@@ -46,20 +46,48 @@ def test_an_answer_that_was_overtaken_is_not_sent(queue: Queue) -> None:
     queue.receive("1.1", "1", "0", b"a", now=100)
     queue.receive("1.2", "1", "0", b"b", now=101)
     assert not queue.answered("1", ["1.1"], {"9.1": b"report of one"}, ["PACS"])
-    assert queue.due() == []
+    assert queue.waiting() == []
     assert queue.ready(0, now=200) == ["1"]
+
+
+def test_a_series_that_is_closed_need_not_be_quiet(queue: Queue) -> None:
+    queue.receive("1.1", "1", "0", b"a", now=100)
+    assert not queue.close_series("1", {"1.1", "1.2"})  # one is missing
+    assert not queue.close_series("2")
+    assert queue.ready(10, now=101) == []
+    assert queue.close_series("1", {"1.1"})
+    assert queue.ready(10, now=101) == ["1"]
+    assert queue.failed("1", "fault", 20, now=101) == 1  # it waits like any other
+    assert not queue.close_series("1")
+    assert queue.ready(0, now=120) == []
+    assert queue.ready(0, now=121) == ["1"]
+    queue.receive("1.2", "1", "0", b"b", now=130)
+    assert queue.close_series("1")
+    queue.receive("1.3", "1", "0", b"c", now=131)  # it was not complete
+    assert queue.ready(10, now=132) == []
+
+
+def test_what_was_not_acknowledged_leaves_nothing_behind(queue: Queue) -> None:
+    queue.receive("1.1", "1", "0", b"a", now=100)
+    queue.close()
+    for name in ("in/.x.dcm.abc.part", "in/0123.dcm", "out/0123.dcm"):
+        (queue.folder / name).write_bytes(b"half")
+    again = Queue(queue.folder)
+    assert [path.read_bytes() for path in queue.folder.glob("*/*")] == [b"a"]
+    assert [one.file.read_bytes() for one in again.instances("1")] == [b"a"]
 
 
 def test_what_was_sent_is_not_sent_again_and_what_was_not_comes_back(queue: Queue) -> None:
     queue.receive("1.1", "1", "0", b"a", now=100)
     for _ in range(2):  # answered twice, the same report
         assert queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS", "ARCHIVE"])
-    first, second = queue.due(now=0)
+    assert queue.waiting(now=0) == ["ARCHIVE", "PACS"]
+    (first,), (second,) = queue.due("ARCHIVE", now=0), queue.due("PACS", now=0)
     queue.sent(first)
     queue.unsent(second, wait=30, now=100)
     assert queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS", "ARCHIVE"])
-    assert queue.due(now=129) == []
-    (again,) = queue.due(now=130)
+    assert queue.waiting(now=129) == queue.due("PACS", now=129) == []
+    (again,) = queue.due("PACS", now=130)
     assert (again.destination, again.attempts, again.file.read_bytes()) == (second.destination, 1, b"report")
 
 
@@ -67,7 +95,7 @@ def test_files_of_what_is_done_are_deleted_and_their_names_kept(queue: Queue) ->
     queue.receive("1.1", "1", "0", b"a", now=100)
     queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS"])
     assert queue.forget(10, now=200) == 0  # not sent yet
-    queue.sent(queue.due(now=200)[0])
+    queue.sent(queue.due("PACS", now=200)[0])
     assert queue.forget(200, now=200) == 0
     assert queue.forget(10, now=200) == 2
     assert queue.counts() == {"series": {"answered": 1}, "outbox": {"sent": 1}, "instances": {"received": 1}}
@@ -136,7 +164,7 @@ class Machine(RuleBasedStateMachine):
     @rule(works=st.booleans())
     def send(self, works: bool) -> None:
         self.clock += 100
-        for one in self.queue.due(now=self.clock):
+        for one in self.queue.due("X", now=self.clock):
             if works:
                 self.delivered.append((one.sop, one.destination))
                 self.queue.sent(one)

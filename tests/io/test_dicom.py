@@ -81,6 +81,86 @@ def test_monochrome1_is_inverted(tmp_path):
     np.testing.assert_array_equal(io.read(path)[0].pixels, (65535.0 - STORED) * 2 + 5)
 
 
+def test_padding_is_as_dark_as_the_darkest_pixel(tmp_path):
+    padded = STORED.astype(np.int16)
+    padded[0, :3] = -2000
+    expected = padded.copy()
+    expected[0, :3] = padded[padded >= 0].min()
+    path = write(tmp_path / "a.dcm", padded, PixelPaddingValue=-2000)
+    np.testing.assert_array_equal(io.read(path)[0].pixels, expected)
+    padded[0, 1] = -1500  # a range
+    path = write(tmp_path / "b.dcm", padded, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1400)
+    np.testing.assert_array_equal(io.read(path)[0].pixels, expected)
+    path = write(tmp_path / "c.dcm", padded, PixelPaddingValue=-3000)  # of a value that is not there
+    np.testing.assert_array_equal(io.read(path)[0].pixels, padded)
+    (found,) = io.read(
+        write(tmp_path / "d.dcm", padded, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1400,
+              PhotometricInterpretation="MONOCHROME1")
+    )  # fmt: skip
+    assert (found.pixels[0, :3] == found.pixels.min()).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"WindowCenter": 200, "WindowWidth": 101}, (149.5, 249.5)),  # LINEAR, PS3.3 C.11.2.1.2.1
+        ({"WindowCenter": [200, 7], "WindowWidth": [100, 9], "VOILUTFunction": "LINEAR_EXACT"}, (150.0, 250.0)),
+        ({"WindowCenter": 200, "WindowWidth": 0}, None),
+        ({"WindowCenter": 200}, None),
+        ({}, None),
+    ],
+)
+def test_the_window_of_the_header_is_kept_for_the_eyes(tmp_path, fields, expected):
+    assert io.read(write(tmp_path / "a.dcm", **fields))[0].window == expected
+
+
+def test_the_window_follows_the_inversion(tmp_path):
+    fields = {"RescaleSlope": 2, "RescaleIntercept": 5, "WindowCenter": 200, "WindowWidth": 100}
+    fields |= {"VOILUTFunction": "LINEAR_EXACT"}
+    plain = io.read(write(tmp_path / "a.dcm", **fields))[0]
+    turned = io.read(write(tmp_path / "b.dcm", PhotometricInterpretation="MONOCHROME1", **fields))[0]
+    grey = [np.clip((one.pixels - one.window[0]) / (one.window[1] - one.window[0]), 0, 1) for one in (plain, turned)]
+    np.testing.assert_allclose(grey[0], 1 - grey[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "weighting", "contrast"),
+    [
+        ({"SeriesDescription": "AX T1 SE +C"}, "T1", True),
+        ({"SeriesDescription": "t2_tirm_tra_dark-fluid"}, "FLAIR", None),
+        ({"SeriesDescription": "Ax T2* GRE"}, "SWI", None),
+        ({"ProtocolName": "MPRAGE", "ContrastBolusAgent": "Gadovist"}, "T1", True),
+        ({"ContrastBolusAgent": "NONE"}, None, False),
+        ({"ScanningSequence": "SE", "EchoTime": 100, "RepetitionTime": 4000}, "T2", None),
+        ({"ScanningSequence": ["SE", "IR"], "EchoTime": 100, "RepetitionTime": 9000, "InversionTime": 2500}, "FLAIR", None),
+        ({"ScanningSequence": "SE", "EchoTime": 12, "RepetitionTime": 500}, "T1", None),
+        ({"ScanningSequence": "SE", "EchoTime": 12, "RepetitionTime": 3000}, "PD", None),
+        ({"ScanningSequence": "GR", "EchoTime": 3, "RepetitionTime": 8}, None, None),
+        ({"SeriesDescription": "STUDY 7"}, None, None),
+    ],
+)  # fmt: skip
+def test_what_the_header_says_of_the_scan(tmp_path, fields, weighting, contrast):
+    (found,) = io.read(write(tmp_path / "a.dcm", **fields))
+    assert (found.weighting, found.contrast) == (weighting, contrast)
+
+
+def test_burnt_in_text_makes_an_answer_uncertain(tmp_path):
+    """What the network may have read from the picture cannot be accepted."""
+    import cv2
+
+    import tumorlens
+    from tumorlens.inference.result import BURNT_IN
+
+    head = cv2.imread(f"{tumorlens.__path__[0]}/web/static/examples/glioma.png", cv2.IMREAD_GRAYSCALE)
+    model = tumorlens.load()
+    plain = model.predict(write(tmp_path / "a.dcm", head, BurnedInAnnotation="NO"))
+    marked = model.predict(write(tmp_path / "b.dcm", head, BurnedInAnnotation="YES"))
+    assert plain.predicted == marked.predicted == "glioma"
+    assert plain.verdict == "accepted"
+    assert marked.verdict == "uncertain"
+    assert marked.reason == BURNT_IN
+
+
 def test_colour_is_luminance(tmp_path):
     rgb = np.zeros((4, 5, 3), np.uint8)
     rgb[:] = (200, 100, 40)

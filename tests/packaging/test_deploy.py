@@ -25,29 +25,37 @@ def test_the_container_file_names_only_what_there_is(root: Path) -> None:
             assert all((root / source).exists() for source in sources), line
 
 
-def test_the_unit_passes_systemd_analyze(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tumorlens.service", "tumorlens-node.service"])
+def test_the_unit_passes_systemd_analyze(root: Path, tmp_path: Path, name: str) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("needs systemd-analyze")
-    unit = (root / "deploy" / "tumorlens.service").read_text()
+    unit = (root / "deploy" / name).read_text()
     program = tmp_path / "tumorlens"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    (tmp_path / "tumorlens.service").write_text(unit.replace("/opt/tumorlens/bin/tumorlens", str(program)))
+    (tmp_path / name).write_text(unit.replace("/opt/tumorlens/bin/tumorlens", str(program)))
     found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / "tumorlens.service"], capture_output=True, text=True
+        ["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True
     )
-    assert "tumorlens.service" not in found.stderr, found.stderr
+    assert name not in found.stderr, found.stderr
 
 
-def test_the_options_in_deploy_exist(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [("serve", ("tumorlens.service", "Containerfile")), ("dicom-node", ("tumorlens-node.service",))],
+)
+def test_the_options_in_deploy_exist(
+    root: Path, capsys: pytest.CaptureFixture[str], command: str, files: tuple[str, ...]
+) -> None:
     from tumorlens.cli.main import main
 
     with pytest.raises(SystemExit):
-        main(["serve", "--help"])
+        main([command, "--help"])
     told = capsys.readouterr().out
-    for file in (root / "deploy").iterdir():
-        for word in file.read_text().replace('"', " ").replace(",", " ").split():
-            if word.startswith("--") and word.partition("=")[0] in {
-                "--host", "--port", "--allow-host", "--api-key-file", "--root-path",
-            }:  # fmt: skip
-                assert word in told
+    for file in files:
+        lines = (root / "deploy" / file).read_text().splitlines()
+        start = [line for line in lines if line.startswith(("ExecStart", "ENTRYPOINT", "CMD")) and "HEALTH" not in line]
+        assert start
+        for word in " ".join(start).replace('"', " ").replace(",", " ").split():
+            if word.startswith("--"):
+                assert word.partition("=")[0] in told

@@ -133,7 +133,7 @@ def test_the_key_is_wanted_where_answers_are(shipped: Model, glioma: Path) -> No
             assert client.get("/api/v1/model", headers=headers).status_code == 401
         for headers in ({"x-api-key": key}, {"authorization": f"Bearer {key}"}):
             assert sent(client, glioma, headers=headers).status_code == 200
-        for public in ("/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
+        for public in ("/", "/status", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
             assert client.get(public).status_code == 200
 
 

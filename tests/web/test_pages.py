@@ -16,7 +16,7 @@ from tumorlens.web.app import create_app
 from tumorlens.web.options import ServeOptions
 
 WEB = Path(tumorlens.__file__).parent / "web"
-PAGES = ("/", "/model", "/docs")
+PAGES = ("/", "/model", "/docs", "/status")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -93,7 +93,7 @@ def test_static_files_stay_in_their_folder(client: TestClient) -> None:
 def test_the_api_is_described_with_an_example(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/v1/predict", "/api/v1/predict/map.png", "/api/v1/model", "/healthz", "/readyz", "/metrics",
+        "/api/v1/predict", "/api/v1/predict/map.png", "/api/v1/model", "/api/v1/status", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     answer = document["paths"]["/api/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]
     assert answer["example"][0]["predicted"] == "meningioma"

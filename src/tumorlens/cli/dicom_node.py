@@ -40,6 +40,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds without a new slice that complete a series (default: 10)",
     )
+    command.add_argument(
+        "--close-on-release",
+        action="store_true",
+        help="a series is complete when the association that sent it is released",
+    )
     command.add_argument("--keep-free", type=int, default=1024, metavar="MIB", help="of the disk (default: 1024)")
 
 
@@ -74,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         tuple(arguments.callers),
         arguments.wait,
         arguments.keep_free << 20,
+        arguments.close_on_release,
     )
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

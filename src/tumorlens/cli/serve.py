@@ -28,6 +28,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--api-key-file", metavar="FILE", help="file with the key that requests must bring")
     command.add_argument("--max-upload", type=int, default=1024, metavar="MIB", help="of one request (default: 1024)")
     command.add_argument("--max-requests", type=int, default=64, metavar="N", help="in work at once (default: 64)")
+    command.add_argument("--node", metavar="DIR", help="folder of a dicom-node (its --data), to show on /status")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         from tumorlens.web.server import listen, serve
     except ModuleNotFoundError as error:
         raise MissingExtraError((error.name or "FastAPI").partition(".")[0], "web") from None
+    from tumorlens.dicom.watching import status
     from tumorlens.pipeline.model import load
 
     for name, least in (("workers", 1), ("threads", 0), ("max_upload", 1), ("max_requests", 1)):
@@ -53,7 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         api_key=_key(arguments.api_key_file),
         upload_bytes=arguments.max_upload * MIB,
         requests=arguments.max_requests,
+        node=Path(arguments.node) if arguments.node else None,
     )
+    if options.node is not None:
+        status(options.node)  # a wrong folder is told now
     own = () if arguments.host in ("0.0.0.0", "::") else (_shown(arguments.host),)  # noqa: S104 - compared, not used
     options = replace(options, hosts=(*options.hosts, *own, *arguments.allow_host))
     model = load(options.model, threads=options.threads, engine=options.engine)

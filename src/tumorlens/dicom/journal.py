@@ -10,6 +10,9 @@ from pathlib import Path
 
 from tumorlens.io.atomic import writing
 
+#: Its name in the folder of a node.
+JOURNAL = "audit.jsonl"
+
 
 class Journal:
     """An append-only log file.

@@ -4,8 +4,9 @@ Objects lie as files, written, flushed and renamed before the database names the
 log, ``synchronous=FULL``) says what has to be done with them. Whatever stops the program, it is started again with the
 same folder and goes on. Files are named by a hash, never by what they are about.
 
-States of a series: ``open`` (more may come) → ``answered``, or ``refused`` where nothing of it can be answered. A new
-instance opens it again. States of an object to send: ``due`` → ``sent``.
+States of a series: ``open`` (more may come) → ``closed`` (somebody said that it is complete; or it has been quiet) →
+``answered``, or ``refused`` where nothing of it can be answered. A new instance opens it again. States of an object to
+send: ``due`` → ``sent``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from pathlib import Path
 from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import atomic_writer, writing
 
+#: Its name in the folder of a node.
+DATABASE = "queue.sqlite"
 _SCHEMA = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS instance (
@@ -33,7 +36,7 @@ CREATE TABLE IF NOT EXISTS series (
 CREATE TABLE IF NOT EXISTS outbox (
     sop TEXT NOT NULL, destination TEXT NOT NULL, file TEXT NOT NULL, series TEXT NOT NULL, state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, PRIMARY KEY (sop, destination));
-CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (destination, state, due);
 """
 
 
@@ -75,7 +78,7 @@ class Queue:
     """The durable queue of a node; for many threads.
 
     Args:
-        folder: where everything lies; made when it is not there.
+        folder: where everything lies; made when it is not there. One program at a time may use it.
 
     Raises:
         EnvironmentFailure: when it cannot be written, or holds a queue of another version.
@@ -89,7 +92,7 @@ class Queue:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         try:
             self._base = sqlite3.connect(
-                folder / "queue.sqlite", isolation_level=None, check_same_thread=False, timeout=30
+                folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=30
             )
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=FULL")
@@ -102,9 +105,14 @@ class Queue:
                 )
             self._base.executescript(f"{_TABLES} PRAGMA user_version={_SCHEMA};")
         except sqlite3.Error as error:
+            full = "full" in str(error)
             raise EnvironmentFailure(
-                f"the queue in {folder} cannot be opened: {error}", hint="name another folder", code="not_writable"
+                f"the queue in {folder} cannot be opened: {error}",
+                hint="free some space on its disk" if full else "name another folder",
+                code="disk_full" if full else "not_writable",
             ) from None
+        with writing(folder):
+            self._sweep()
 
     def close(self) -> None:
         """Close the database."""
@@ -146,12 +154,32 @@ class Queue:
             )
         return True
 
+    def close_series(self, series: str, whole: Collection[str] = ()) -> bool:
+        """Note that a series is complete, so that it need not be quiet first.
+
+        Args:
+            series: its UID.
+            whole: SOP Instance UIDs of all that belongs to it; nothing happens where one of them is missing.
+
+        Returns:
+            Whether it was open and is closed now.
+        """
+        with self._transaction():
+            here = {row[0] for row in self._base.execute("SELECT sop FROM instance WHERE series = ?", (series,))}
+            if not here.issuperset(whole):
+                return False
+            changed = self._base.execute(
+                "UPDATE series SET state = 'closed' WHERE uid = ? AND state = 'open' AND attempts = 0", (series,)
+            )
+        return changed.rowcount > 0
+
     def ready(self, quiet: float, now: float | None = None) -> list[str]:
-        """Series that nothing was added to for so many seconds, the oldest first."""
+        """Series that are closed, or that nothing was added to for so many seconds; the oldest first."""
         moment = (time.time() if now is None else now) - quiet
         with self._lock:
             rows = self._base.execute(
-                "SELECT uid FROM series WHERE state = 'open' AND changed <= ? ORDER BY changed", (moment,)
+                "SELECT uid FROM series WHERE state = 'closed' OR state = 'open' AND changed <= ? ORDER BY changed",
+                (moment,),
             ).fetchall()
         return [row[0] for row in rows]
 
@@ -207,20 +235,30 @@ class Queue:
         moment = time.time() if now is None else now
         with self._transaction():
             self._base.execute(
-                "UPDATE series SET attempts = attempts + 1, reason = ?, changed = ? WHERE uid = ?",
+                "UPDATE series SET state = 'open', attempts = attempts + 1, reason = ?, changed = ? WHERE uid = ?",
                 (reason, moment + wait, series),
             )
             row = self._base.execute("SELECT attempts FROM series WHERE uid = ?", (series,)).fetchone()
         return int(row[0]) if row else 0
 
-    def due(self, now: float | None = None, most: int = 100) -> list[Sending]:
-        """What has to be sent now, the longest waiting first."""
+    def waiting(self, now: float | None = None) -> list[str]:
+        """Destinations that something has to be sent to now."""
         moment = time.time() if now is None else now
         with self._lock:
             rows = self._base.execute(
-                "SELECT sop, destination, file, attempts FROM outbox WHERE state = 'due' AND due <= ? "
-                "ORDER BY due, sop LIMIT ?",
-                (moment, most),
+                "SELECT DISTINCT destination FROM outbox WHERE state = 'due' AND due <= ? ORDER BY destination",
+                (moment,),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def due(self, destination: str, now: float | None = None, most: int = 20) -> list[Sending]:
+        """What has to be sent to a destination now, the longest waiting first."""
+        moment = time.time() if now is None else now
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT sop, destination, file, attempts FROM outbox WHERE destination = ? AND state = 'due' "
+                "AND due <= ? ORDER BY due, sop LIMIT ?",
+                (destination, moment, most),
             ).fetchall()
         return [Sending(sop, destination, self.folder / file, attempts) for sop, destination, file, attempts in rows]
 
@@ -266,6 +304,14 @@ class Queue:
                 (moment,),
             ).fetchall()
         return sum(_deleted(self.folder / row[0]) for row in rows)
+
+    def _sweep(self) -> None:
+        """Delete what a killed program was about to write and has not acknowledged."""
+        for folder, table in (("in", "instance"), ("out", "outbox")):
+            known = {row[0] for row in self._base.execute(f"SELECT file FROM {table}")}  # noqa: S608 - two fixed names
+            for path in (self.folder / folder).iterdir():
+                if f"{folder}/{path.name}" not in known:
+                    _deleted(path)
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tumorlens.dicom.places import Peer, place
 from tumorlens.dicom.queue import Sending
-from tumorlens.io.guard import extra
+from tumorlens.io.guard import extra, quiet
 
 _SECONDS = 15
 # Status codes of C-STORE that mean the object was taken: success and warnings (PS3.4 table B.2-1).
@@ -30,7 +31,8 @@ def send(destination: str, objects: Sequence[Sending], title: str) -> dict[str, 
         MissingExtraError: without pynetdicom, or dicomweb-client for a web server.
     """
     where = place(destination)
-    return _stow(where, objects) if isinstance(where, str) else _store(where, objects, title)
+    with quiet():
+        return _stow(where, objects) if isinstance(where, str) else _store(where, objects, title)
 
 
 def _store(peer: Peer, objects: Sequence[Sending], title: str) -> dict[str, str]:
@@ -76,14 +78,19 @@ def _stow(url: str, objects: Sequence[Sending]) -> dict[str, str]:
         from dicomweb_client.api import DICOMwebClient
     import pydicom
 
-    failed = {}
-    client = DICOMwebClient(url)
-    for one in objects:
-        try:
-            found = client.store_instances([pydicom.dcmread(one.file)])
-        except (requests.RequestException, OSError, ValueError) as error:
-            failed[one.sop] = type(error).__name__
-            continue
-        if found.get("FailedSOPSequence"):
-            failed[one.sop] = "refused"
+    failed: dict[str, str] = {}
+    with requests.Session() as session:
+        session.request = partial(session.request, timeout=_SECONDS)  # type: ignore[method-assign]
+        client = DICOMwebClient(url, session=session)
+        client.set_http_retry_params(retry=False)  # the queue tries again
+        for number, one in enumerate(objects):
+            try:
+                found = client.store_instances([pydicom.dcmread(one.file)])
+            except (requests.ConnectionError, requests.Timeout):
+                return failed | {other.sop: "no_connection" for other in objects[number:]}
+            except (requests.RequestException, OSError, ValueError) as error:
+                failed[one.sop] = type(error).__name__
+                continue
+            if found.get("FailedSOPSequence"):
+                failed[one.sop] = "refused"
     return failed

@@ -23,6 +23,7 @@ class Engine:
     def __init__(self, model: bytes, threads: int = 0) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()  # where the variable came too late, or this is Windows
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

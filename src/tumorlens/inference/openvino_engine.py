@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,19 @@ from typing import Any
 import numpy as np
 
 from tumorlens.errors import MissingExtraError, ModelError
+
+
+def import_openvino() -> Any:
+    """OpenVINO, without the package that reports each import of it to its maker.
+
+    Raises:
+        MissingExtraError: when it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # OpenVINO goes on without it
+    try:
+        return importlib.import_module("openvino")
+    except ImportError:
+        raise MissingExtraError("OpenVINO", "openvino") from None
 
 
 class OpenVinoEngine:
@@ -25,10 +40,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: bytes | Path, threads: int = 0, precision: str = "f32") -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise MissingExtraError("OpenVINO", "openvino") from None
+        openvino = import_openvino()
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": "1",

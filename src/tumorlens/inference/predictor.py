@@ -14,7 +14,7 @@ from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
 from tumorlens.inference.engines import DEFAULT, engine_of
 from tumorlens.inference.gate import REASON, Gate
-from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Prediction
+from tumorlens.inference.result import BLANK, BURNT_IN, NOT_BRAIN_MRI, Prediction
 from tumorlens.inference.trust import Selective, Trust
 from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.slice import Slice
@@ -159,7 +159,7 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     mask=None if outputs.mask is None else outputs.mask[index],
-                    **(_BLANK if blank else self._judged(outputs, index)),
+                    **(_BLANK if blank else _flagged(self._judged(outputs, index), item)),
                     image=images[index],
                     series=item.series,
                     position=item.position,
@@ -217,6 +217,14 @@ class Predictor:
         if found["logits"].shape != (1, len(self.labels)):
             reason = f"the network knows {found['logits'].shape[-1]} classes, bundle.json {len(self.labels)}"
             raise _mismatch(self.bundle, reason)
+
+
+def _flagged(judged: dict[str, Any], item: Slice) -> dict[str, Any]:
+    """What is said of a slice, doubted where text is part of the picture: the network may have read it."""
+    if not item.burnt_in or judged["predicted"] is None:
+        return judged
+    verdict = "uncertain" if judged["verdict"] == "accepted" else judged["verdict"]
+    return {**judged, "verdict": verdict, "reason": "; ".join(filter(None, (judged["reason"], BURNT_IN)))}
 
 
 def _mismatch(bundle: Bundle, reason: str) -> ModelError:

@@ -14,6 +14,9 @@ NOT_BRAIN_MRI = "not_brain_mri"
 #: The reason of a slice on which there is nothing to see.
 BLANK = "the slice is blank: every pixel has the same value"
 
+#: The reason against a slice whose header says so (Burned In Annotation, PS3.3 C.7.6.1).
+BURNT_IN = "its header says that text is burnt into the picture"
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -149,6 +152,12 @@ class Failure:
 
     path: str
     error: TumorLensError
+
+    @property
+    def sentence(self) -> str:
+        """What a person is told: most messages name the file themselves."""
+        named = self.error.message if self.path in self.error.message else f"{self.path}: {self.error.message}"
+        return f"{named} ({self.error.hint})" if self.error.hint else named
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's entry for an unusable input."""

@@ -8,7 +8,17 @@ code, never a decoder's own exception, warning or output, and its size is checke
 from tumorlens.io.archive import Member
 from tumorlens.io.cache_dir import cache_dir
 from tumorlens.io.facts import FileFacts, file_facts
-from tumorlens.io.files import digest, frame_count, inspect, kind_of, read, read_bytes, read_slice, stream_bytes
+from tumorlens.io.files import (
+    digest,
+    frame_count,
+    inspect,
+    inspect_bytes,
+    kind_of,
+    read,
+    read_bytes,
+    read_slice,
+    stream_bytes,
+)
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits
 from tumorlens.io.masks import read_mask
@@ -26,6 +36,7 @@ __all__ = [
     "file_facts",
     "frame_count",
     "inspect",
+    "inspect_bytes",
     "kind_of",
     "members",
     "read",

@@ -16,7 +16,8 @@ from tumorlens.errors import InputError
 from tumorlens.io import dicom_geometry as geometry
 from tumorlens.io.content import Content
 from tumorlens.io.dicom_codecs import check_code_streams, check_decoder, cut_off, plugin
-from tumorlens.io.dicom_kind import derived, objection
+from tumorlens.io.dicom_kind import derived, modality, objection
+from tumorlens.io.dicom_values import without_padding
 from tumorlens.io.guard import decoding, extra
 from tumorlens.io.header import corrupt
 from tumorlens.io.inspecting import Header
@@ -38,10 +39,16 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
         MissingExtraError: without pydicom.
     """
     with decoding(content.name, "DICOM"):
-        dataset = _dataset(content, limits, pixels=False)
+        dataset = open_dataset(content, limits, pixels=False)
         frames = _check_size(content, dataset, limits)
         check_decoder(content, _syntax(dataset))
-        return Header("dicom", frames, _text(dataset, "PatientID"), series=_text(dataset, "SeriesInstanceUID"))
+        return Header(
+            "dicom",
+            frames,
+            _text(dataset, "PatientID"),
+            series=_text(dataset, "SeriesInstanceUID"),
+            instance=_text(dataset, "SOPInstanceUID"),
+        )
 
 
 def frames(content: Content, kind: str, limits: Limits) -> Frames:
@@ -52,13 +59,14 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
         MissingExtraError: without pydicom.
     """
     with decoding(content.name, "DICOM"):
-        dataset = _dataset(content, limits, pixels=True)
+        dataset = open_dataset(content, limits, pixels=True)
         count = _check_size(content, dataset, limits)
         if not any(name in dataset for name in _PIXELS):
             raise _no_image(content, dataset)
         check_decoder(content, _syntax(dataset))
         check_code_streams(content, dataset, _syntax(dataset))
-        stored = _stored(content, dataset)
+        inverted = _text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+        stored = without_padding(_stored(content, dataset), dataset, bright=inverted)
         number = count or 1
         stack = stored.reshape((number, *stored.shape[stored.ndim - (3 if _is_colour(dataset) else 2) :]))
         pages = [luminance(page) for page in stack]
@@ -68,19 +76,37 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
 
             pages = [np.asarray(apply_modality_lut(page, dataset)) for page in pages]
             scale = [(1.0, 0.0)]
-        if _text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+        plain = scale
+        if inverted:
             scale = _inverted(dataset, pages, scale)
+        # What a value and its inverted one add up to: -s·x + j and s·x + i.
+        mirrors = [one[1] + other[1] if inverted else None for one, other in zip(plain, scale, strict=True)]
         return Frames(
             tuple(pages),
             single=count is None,
-            geometry=[geometry.about(dataset, i) for i in range(number)],
+            geometry=[geometry.about(dataset, i, mirrors[i]) for i in range(number)],
             scale=scale,
             objection=objection(dataset, content.name),
             derived=derived(dataset),
+            burnt_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
         )
 
 
-def _dataset(content: Content, limits: Limits, *, pixels: bool) -> Any:
+def open_dataset(content: Content, limits: Limits, *, pixels: bool) -> Any:
+    """The data set of a file, its transfer syntax known and its size bounded; to be used inside ``decoding``.
+
+    Args:
+        content: the file.
+        limits: of its bytes, unpacked where it is deflated.
+        pixels: read them too.
+
+    Returns:
+        ``pydicom.Dataset``, of which most elements are not parsed yet; without elements where the file is cut off.
+
+    Raises:
+        InputError: ``too_large``, ``not_an_image`` (no DICOM), ``corrupt``.
+        MissingExtraError: without pydicom.
+    """
     with extra("pydicom", "dicom"):
         import pydicom
     limits.check_bytes(content.name, content.size)
@@ -119,7 +145,7 @@ def _check_size(content: Content, dataset: Any, limits: Limits) -> int | None:
 
 
 def _no_image(content: Content, dataset: Any) -> InputError:
-    kind = _text(dataset, "Modality") or "DICOM"
+    kind = modality(dataset) or "DICOM"
     if not len(dataset):
         return InputError(
             f"{content.name} is a cut-off DICOM file: it ends before its image",

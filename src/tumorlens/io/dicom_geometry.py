@@ -1,4 +1,4 @@
-"""Spacing, plane and value scale of a DICOM frame, from the data set or its functional groups (PS3.3 C.7.6.16)."""
+"""Spacing, plane, value scale and window of a DICOM frame, from the data set or its functional groups (PS3.3 C.7.6.16)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from tumorlens.io.dicom_sequence import contrast, weighting
+from tumorlens.io.dicom_values import window
 from tumorlens.io.volumes import Geometry
 
 # The largest component of a slice's normal below which it is called oblique: about 37° off an axis.
 _OBLIQUE = 0.8
 
 
-def about(dataset: Any, frame: int) -> Geometry:
-    """What the header says of one frame; what is missing or makes no sense is None."""
+def about(dataset: Any, frame: int, mirror: float | None = None) -> Geometry:
+    """What the header says of one frame; what is missing or makes no sense is None.
+
+    Args:
+        dataset: of pydicom.
+        frame: its number, from 0.
+        mirror: see :func:`tumorlens.io.dicom_values.window`.
+    """
     orientation = _numbers(_find(dataset, frame, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
     return Geometry(
         spacing=_spacing(dataset, frame),
@@ -22,6 +30,11 @@ def about(dataset: Any, frame: int) -> Geometry:
         patient=_word(dataset, "PatientID"),
         series=_word(dataset, "SeriesInstanceUID"),
         position=_position(dataset, frame, orientation),
+        window=next(
+            (one for place in _places(dataset, frame, "FrameVOILUTSequence") if (one := window(place, mirror))), None
+        ),
+        weighting=weighting(dataset),
+        contrast=contrast(dataset),
     )
 
 

@@ -1,6 +1,7 @@
 """Whether a DICOM file is an MR image of a head, as far as its own header says.
 
-A missing entry speaks against nothing: anonymised and converted files lack many of them.
+A missing entry speaks against nothing: anonymised and converted files lack many of them. A value is repeated in a
+message only when it is one of the standard's terms: anything else may be a person's name in the wrong place.
 """
 
 from __future__ import annotations
@@ -22,6 +23,24 @@ _HEAD = re.compile(
     "INTERNALAUDITORY|TEMPORAL|CSPINE|CERVICAL|KOPF|SCHAED|SCHÄD|HIRN|TETE|TÊTE|CRANE|CRÂNE|CABEZA|TESTA"
 )
 
+# Of the defined terms of PS3.3 C.7.3.1.1.1 and of PS3.16 annex L, those that are met.
+_MODALITIES = frozenset(
+    "AR AU BI CR CT DG DOC DX ECG EEG ES FID GM HC HD IO IVUS KER KO LEN LS MG MR NM OAM OCT OP OPM OPT OPV OT PLAN PR "
+    "PT PX REG RESP RF RG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SMR SR SRF STAIN TG US VA XA XC".split()
+)
+_PARTS = frozenset(
+    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM BACK BLADDER BREAST BUTTOCK CALF CAROTID CHEST CLAVICLE COCCYX COLON "
+    "CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM HAND HEART HIP HUMERUS ILEUM JOINT KIDNEY KNEE LEG LIVER LSPINE "
+    "LSSPINE LUMBAR LUNG PANCREAS PELVIS PROSTATE RECTUM RIB SACRUM SCAPULA SHOULDER SPINE SPLEEN SSPINE STERNUM STOMACH "
+    "TESTIS THIGH THORAX THUMB THYROID TIBIA TLSPINE TOE TSPINE UTERUS WHOLEBODY WRIST".split()
+)
+
+
+def modality(dataset: Any) -> str:
+    """The Modality where it is a term of the standard, else empty."""
+    found = str(dataset.get("Modality") or "").strip("\x00 ").upper()
+    return found if found in _MODALITIES else ""
+
 
 def objection(dataset: Any, name: str) -> InputError | None:
     """Why the header says that this is no MR image of a head, or None.
@@ -30,19 +49,22 @@ def objection(dataset: Any, name: str) -> InputError | None:
         dataset: of pydicom.
         name: the file as the user knows it.
     """
-    modality = str(dataset.get("Modality") or "").strip("\x00 ").upper()
-    stored_as = getattr(dataset.get("SOPClassUID"), "name", "")
-    if (modality and modality != "MR") or _FOREIGN_CLASS.search(stored_as):
-        what = f"{modality or 'unknown'} ({stored_as})" if stored_as else modality
+    given = str(dataset.get("Modality") or "").strip("\x00 ").upper()
+    kind = dataset.get("SOPClassUID")
+    stored_as = kind.name if kind and getattr(kind, "name", kind) != kind else ""
+    if (given and given != "MR") or _FOREIGN_CLASS.search(stored_as):
+        said = modality(dataset) or ("another modality" if given else "unknown")
+        what = f"{said} ({stored_as})" if stored_as else said
         return InputError(
             f"{name} is no MR image: its header says {what}",
             hint="give the original MR series; secondary captures and other modalities are not judged",
             code="not_mr",
         )
     part = str(dataset.get("BodyPartExamined") or "").strip("\x00 ").upper()
-    if part and not _HEAD.search(re.sub(r"[^A-ZÀ-Ü]", "", part)):
+    word = re.sub(r"[^A-ZÀ-Ü]", "", part)
+    if part and not _HEAD.search(word):
         return InputError(
-            f"{name} shows no head: its header says body part {part}",
+            f"{name} shows no head: its header says {f'body part {part}' if word in _PARTS else 'another body part'}",
             hint="if the header is wrong, correct BodyPartExamined (0018,0015) or remove it",
             code="not_head",
         )

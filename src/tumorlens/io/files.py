@@ -103,6 +103,18 @@ def inspect(path: str, *, limits: Limits = DEFAULT) -> Header:
     return _reader(content, kind).inspect(content, kind, limits)
 
 
+def inspect_bytes(content: bytes, name: str = "upload", *, limits: Limits = DEFAULT) -> Header:
+    """As :func:`inspect`, of a file that is in memory.
+
+    Raises:
+        InputError, MissingExtraError: as :func:`inspect`.
+    """
+    limits.check_bytes(name, len(content))
+    found = contents.from_bytes(content, name)
+    kind = sniff(found.head(HEAD), name)
+    return _reader(found, kind).inspect(found, kind, limits)
+
+
 def digest(path: str, *, limits: Limits = DEFAULT) -> str:
     """SHA-256 (hex) of the encoded bytes of a file or member; of an array inside one, of its shape, type and bytes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import threading
 import warnings
@@ -19,6 +20,17 @@ _saved: warnings.catch_warnings[None] | None = None
 # Without a handler of its own a library's warning goes to stderr through logging's handler of last resort.
 for _name in ("pydicom", "pylibjpeg", "openjpeg", "nibabel", "nibabel.global", "PIL", "h5py"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def _unnamed(record: logging.LogRecord) -> bool:
+    """Keep a message without what it quotes: pydicom repeats values that are not allowed, and they may name a person."""
+    record.msg, record.args = _QUOTED.sub("'…'", record.getMessage()), None
+    return True
+
+
+logging.getLogger("pydicom").addFilter(_unnamed)
 
 
 @contextlib.contextmanager
@@ -64,7 +76,7 @@ def decoding(name: str, kind: str) -> Iterator[None]:
                 code="too_large",
             ) from error
         except Exception as error:  # a decoder on hostile bytes may raise anything at all
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(_QUOTED.sub("'…'", str(error)).split())[:200] or type(error).__name__
             raise InputError(
                 f"{name} cannot be read as {kind}: {reason}",
                 hint="the file is damaged or not what its name says; export it again",

@@ -16,6 +16,7 @@ class Header:
         label: the class the file itself names (figshare ``.mat``), in our spelling, or empty.
         mask: path of the tumour mask inside the file (``1.mat!tumorMask``), or empty.
         series: what the file is one slice of: its SeriesInstanceUID, or empty. Never written to logs.
+        instance: the SOPInstanceUID of a DICOM file, or empty. Likewise.
     """
 
     kind: str
@@ -24,3 +25,4 @@ class Header:
     label: str = ""
     mask: str = ""
     series: str = ""
+    instance: str = ""

@@ -26,6 +26,11 @@ class Slice:
         objection: why, by the file's own header, this is no MR image of a head; None when nothing there speaks against
             it. Reading leaves the decision to who asked.
         derived: whether the file's own header says that it was computed from other images.
+        burnt_in: whether it says that text or marks are part of the picture (Burned In Annotation).
+        window: (low, high) grey values that it asks to be shown as black and white, or None. For eyes: the network sees
+            the same picture whatever a header asks for.
+        weighting: ``T1``, ``T2``, ``FLAIR``, ``PD``, ``DWI``, ``SWI`` as far as the header hints at it, or None.
+        contrast: whether a contrast agent was given, or None where nothing says so.
     """
 
     pixels: np.ndarray
@@ -39,6 +44,10 @@ class Slice:
     position: float | None = None
     objection: InputError | None = None
     derived: bool = False
+    burnt_in: bool = False
+    window: tuple[float, float] | None = None
+    weighting: str | None = None
+    contrast: bool | None = None
 
     @property
     def id(self) -> str:

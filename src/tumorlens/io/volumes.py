@@ -24,6 +24,9 @@ class Geometry:
     patient: str | None = None
     series: str | None = None
     position: float | None = None
+    window: tuple[float, float] | None = None
+    weighting: str | None = None
+    contrast: bool | None = None
 
 
 class Pages(Protocol):
@@ -46,6 +49,7 @@ class Frames:
         unrelated: the frames are pictures of their own, not slices of one volume.
         objection: see :class:`~tumorlens.io.slice.Slice`.
         derived: likewise.
+        burnt_in: likewise.
     """
 
     pixels: Pages
@@ -55,6 +59,7 @@ class Frames:
     unrelated: bool = False
     objection: InputError | None = None
     derived: bool = False
+    burnt_in: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -92,6 +97,10 @@ class Frames:
             position=about.position,
             objection=self.objection,
             derived=self.derived,
+            burnt_in=self.burnt_in,
+            window=about.window,
+            weighting=about.weighting,
+            contrast=about.contrast,
         )
 
     def index(self, name: str, frame: int | None) -> int:

@@ -25,7 +25,7 @@ from tumorlens.errors import DataError, MissingExtraError, ModelError, UsageErro
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.engine import Engine
 from tumorlens.inference.engines import Runs
-from tumorlens.inference.openvino_engine import OpenVinoEngine
+from tumorlens.inference.openvino_engine import OpenVinoEngine, import_openvino
 from tumorlens.io import cache_dir
 from tumorlens.pipeline.dataset import Data, read
 from tumorlens.pipeline.reporter import Reporter
@@ -101,10 +101,7 @@ def _onnx(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
 
 
 def _openvino(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], Runs]:
-    try:
-        import openvino
-    except ImportError:
-        raise MissingExtraError("OpenVINO", "openvino") from None
+    openvino = import_openvino()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / OPENVINO[0]
         openvino.save_model(openvino.Core().read_model(BytesIO(loaded.model)), path, compress_to_fp16=False)

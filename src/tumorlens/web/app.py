@@ -14,7 +14,7 @@ from tumorlens import __version__
 from tumorlens.inference import Prediction
 from tumorlens.io.slice import Slice
 from tumorlens.pipeline.model import Model, load
-from tumorlens.web import api, health, pages, view
+from tumorlens.web import api, health, pages, status, view
 from tumorlens.web.admission import Admission
 from tumorlens.web.answering import Answerer
 from tumorlens.web.batching import Batcher
@@ -71,7 +71,7 @@ def create_app(options: ServeOptions, model: Model | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    for room in (api, health, view, pages):
+    for room in (api, health, status, view, pages):
         app.include_router(room.router)
     app.mount("/static", pages.static_files(), name="static")
     app.add_exception_handler(Refusal, _refused)

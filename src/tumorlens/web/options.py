@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tumorlens.inference.engines import DEFAULT
 from tumorlens.io.limits import Limits
@@ -29,6 +30,7 @@ class ServeOptions:
         stalled: seconds without a byte after which an upload is given up.
         drain: seconds that work in flight has to finish when the server is stopped.
         limits: of a file.
+        node: folder of a DICOM node to show on ``/status``, or None.
     """
 
     model: str | None = None
@@ -43,3 +45,4 @@ class ServeOptions:
     stalled: float = 30.0
     drain: float = 30.0
     limits: Limits = _LIMITS
+    node: Path | None = None

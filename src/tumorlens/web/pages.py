@@ -47,7 +47,7 @@ def index(request: Request) -> HTMLResponse:
         "caution": info.caution,
         "limits": {"bytes": state.options.upload_bytes, "files": state.options.files},
     }
-    return _page(
+    return page(
         "index.html.j2", here="scan", told=json_block(told), caution=info.caution, examples=examples.available()
     )
 
@@ -94,7 +94,7 @@ def _html(text: str) -> Markup:
 @router.get("/docs")
 def documentation() -> HTMLResponse:
     """The API's documentation."""
-    return _page("docs.html.j2", here="api")
+    return page("docs.html.j2", here="api")
 
 
 @router.get("/assets/charts.js")
@@ -134,7 +134,8 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _page(template: str, **values: Any) -> HTMLResponse:
+def page(template: str, **values: Any) -> HTMLResponse:
+    """A page from one of our templates."""
     return HTMLResponse(_text(template, **values))
 
 

@@ -27,7 +27,7 @@ def shown(item: Slice, answer: Prediction, model: Model) -> dict[str, Any]:
     Returns:
         ``picture``: ``rows``, ``columns``, ``data`` (deflated uint16, little-endian, base 64), ``low`` and ``step``
         (grey value = low + step × number), ``window`` ([low, high] grey values to begin with), ``spacing`` ([row,
-        column] mm, or None), ``plane``; ``map``: ``rows``, ``columns``, ``data`` (deflated uint8), ``kind``, or None
+        column] mm, or None), ``plane``, ``weighting``, ``contrast`` (from the header, or None); ``map``: ``rows``, ``columns``, ``data`` (deflated uint8), ``kind``, or None
         for a slice without an answer.
     """
     return {"picture": _picture(item), "map": _map(item, answer, model) if answer.predicted else None}
@@ -40,15 +40,20 @@ def _picture(item: Slice) -> dict[str, Any]:
     step = 1.0 if whole and high - low <= _STEPS else max(high - low, 1e-12) / _STEPS
     numbers = np.clip(np.rint((pixels.astype(np.float64) - low) / step), 0, _STEPS).astype("<u2")
     dark, bright = (float(value) for value in np.percentile(pixels[::2, ::2], (_LOW, _HIGH)))
+    begin = [dark, bright if bright > dark else max(high, dark + step)]
+    if item.window is not None and item.window[0] < bright and item.window[1] > dark:  # else it would show nothing
+        begin = list(item.window)
     return {
         "rows": pixels.shape[0],
         "columns": pixels.shape[1],
         "data": _packed(numbers),
         "low": low,
         "step": step,
-        "window": [dark, bright if bright > dark else max(high, dark + step)],
+        "window": begin,
         "spacing": None if item.spacing is None else [item.spacing[0] * factor, item.spacing[1] * factor],
         "plane": item.plane,
+        "weighting": item.weighting,
+        "contrast": item.contrast,
     }
 
 

@@ -31,7 +31,9 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
 # What anybody may see where a key is wanted: pages without answers, and what watches the server.
-_PUBLIC = frozenset({"/", "/model", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
+_PUBLIC = frozenset(
+    {"/", "/model", "/docs", "/status", "/openapi.json", "/healthz", "/readyz", "/metrics", "/api/v1/status"}
+)
 _PUBLIC_FOLDERS = ("/static/", "/assets/")
 
 

@@ -195,8 +195,10 @@ function go(to, fresh = false) {
 function corners() {
   const item = stack[at];
   if (!item) return;
-  const plane = item.shown?.picture.plane;
-  part("corner-name").textContent = plane ? `${item.entry.id} · ${plane}` : item.entry.id ?? item.entry.path;
+  const about = item.shown?.picture ?? {};
+  const contrast = about.contrast ? say("viewer", "contrast") : null;
+  part("corner-name").textContent =
+    [item.entry.id ?? item.entry.path, about.plane, about.weighting, contrast].filter(Boolean).join(" · ");
   part("corner-slice").textContent = stack.length > 1
     ? say("viewer", "position", { number: at + 1, total: stack.length }) : "";
 }
