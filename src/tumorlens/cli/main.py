@@ -27,6 +27,7 @@ COMMANDS = {
     "phantom": "write the synthetic data set with masks",
     "serve": "web page and REST API",
     "dicom-node": "receive MR series from a PACS, answer with structured reports",
+    "deidentify": "write DICOM images without what says who the patient is",
     "export": "add another form of the network to a bundle: OpenVINO, Keras, LiteRT, 8-bit integers",
     "verify": "recompute every claimed number, and ask about some slices again",
     "info": "show what a model is",
