@@ -1,8 +1,8 @@
 """Ten minutes of coverage-guided fuzzing of the DICOM and NIfTI readers: no crash, nothing untyped, 5 s, 1 GiB.
 
-Command: ``pip install atheris``, then ``PYTHONPATH=. python benchmarks/fuzz_dicom.py CORPUS -max_total_time=600``. CORPUS is a
-folder that is filled with hostile and small real files first and grows while it runs; other options are libFuzzer's. A
-finding ends it with the input in ``crash-…``, ``timeout-…`` or ``oom-…``.
+Command: ``pip install atheris``, then ``PYTHONPATH=. python benchmarks/fuzz_dicom.py CORPUS -max_total_time=600``.
+CORPUS is a folder that is filled with hostile and small real files first and grows while it runs; other options are
+libFuzzer's. A finding ends it with the input in ``crash-…``, ``timeout-…`` or ``oom-…``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import atheris
 
 with atheris.instrument_imports(include=["tumorlens.io", "pydicom", "nibabel"]):
     import nibabel  # noqa: F401 - imported when it is needed, and by then it has to be instrumented
-    import pydicom  # noqa: F401
+    import pydicom
     import pydicom.encaps
     import pydicom.pixels  # noqa: F401
 

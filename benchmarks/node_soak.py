@@ -1,7 +1,7 @@
-"""A node that is killed, whose PACS goes away and whose disk fills up: is anything lost, is anything answered twice?
+"""A node that is killed, whose PACS goes away and whose disk fills up: what is lost, what is answered twice.
 
-Command: ``PYTHONPATH=. python benchmarks/node_soak.py [--instances 2000] [--kills 20]``; needs Orthanc, and to be root (a
-small file system of its own is mounted for the disk that fills up; without that the disk stays as it is, and it says
+Command: ``PYTHONPATH=. python benchmarks/node_soak.py [--instances 2000] [--kills 20]``; needs Orthanc, and to be root:
+a small file system of its own is mounted for the disk that fills up (without that the disk stays as it is, and it says
 so). Drawn heads in series of 20 are sent over C-STORE; whatever was not acknowledged is sent again. Meanwhile the node
 is killed (SIGKILL) at random moments and started again, the PACS stops for a minute, and the disk is full for a while.
 Then: every acknowledged instance is in the queue, every series has one report, which names all of its instances, and
@@ -113,7 +113,7 @@ def filled(place: Path, seconds: float) -> None:
 
 def soak(options: argparse.Namespace, place: Path, work: Path) -> bool:
     """Run it all; whether nothing was lost and nothing done twice."""
-    rng = random.Random(0)
+    rng = random.Random(0)  # noqa: S311 - when to kill
     (work / "pacs").mkdir()
     with quiet():
         paths = pictures(work / "in", options.instances)
@@ -163,7 +163,10 @@ def soak(options: argparse.Namespace, place: Path, work: Path) -> bool:
     pacs.stop()
     print(f"queue empty {drained:.0f} s after the last instance (of which --wait is 20): {now.series} {now.objects}")
     print(", ".join(f"{name}: {number}" for name, number in found.items()))
-    return not any(found[name] for name in ("lost", "series without a report", "reports too many", "left out")) and not left
+    return (
+        not any(found[name] for name in ("lost", "series without a report", "reports too many", "left out"))
+        and not left
+    )
 
 
 def judged(pacs: Pacs, folder: Path, acknowledged: list[str], series: set[str]) -> dict[str, int]:

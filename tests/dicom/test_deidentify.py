@@ -382,7 +382,8 @@ def test_uids_are_mapped_one_to_one(one: str, other: str) -> None:
 def test_what_dicom_registered_stays() -> None:
     for uid in pydicom.uid.UID_dictionary:
         assert NAMES.uid(uid) == uid
-    for uid in ("1.2.840.10008", "1.2.840.100081.1", "1.2.840.10008.5.1.4.1.1.4.20200101101500", "1.2.840.10008.x"):
+    for uid in ("1.2.840.10008", "1.2.840.100081.1", "1.2.840.10008.5.1.4.1.1.4.20200101101500", "1.2.840.10008.x",
+                "1.2.840.10008.5.1.4.1.1.4.2024.0115.4711.0042"):  # fmt: skip
         assert NAMES.uid(uid) != uid
 
 

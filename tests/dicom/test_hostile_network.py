@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from tests.dicom.conftest import free_port
-from tests.dicom.test_node import echo, options, store
+from tests.dicom.test_node import echo, options, store, until
 from tests.dicom.test_reports import drawn
 
 import tumorlens
+from tumorlens.dicom import receiving
 from tumorlens.dicom.node import Node
 from tumorlens.pipeline.model import Model
 
@@ -85,13 +86,14 @@ def hostile(node: Node) -> dict[str, bytes]:
 
 
 def test_who_is_known_is_answered_while_others_dawdle_and_lie(node: Node) -> None:
+    """More of them than there are places."""
+    noise = hostile(node)
     with contextlib.ExitStack() as held:
         stop = threading.Event()
-        for _ in range(3):
-            for content in hostile(node).values():
-                one = held.enter_context(socket.create_connection(("127.0.0.1", node.port), 5))
-                with contextlib.suppress(OSError):
-                    one.sendall(content)
+        for number in range(receiving._PLACES + 10):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", node.port), 5))
+            with contextlib.suppress(OSError):
+                one.sendall(list(noise.values())[number % len(noise)])
         slow = [held.enter_context(socket.create_connection(("127.0.0.1", node.port), 5)) for _ in range(5)]
 
         def drip() -> None:
@@ -106,8 +108,8 @@ def test_who_is_known_is_answered_while_others_dawdle_and_lie(node: Node) -> Non
         dripping.start()
         try:
             assert answered_within(node.port, 12)
-            time.sleep(6)  # the dawdlers are gone by now, their places free
-            assert answered_within(node.port, 2)
+            until(lambda: not node._receiver._server.ae.active_associations)  # none of them holds a place any more
+            assert echo(node.port)
         finally:
             stop.set()
             dripping.join()
@@ -122,23 +124,64 @@ def test_titles_that_are_not_known_get_no_association(node: Node, title: str, tm
     assert echo(node.port)
 
 
-def test_an_object_without_end_is_cut_off(node: Node) -> None:
+def test_an_object_without_end_is_cut_off(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data PDUs that never end a message: the connection is closed, the memory stays small."""
-    from tumorlens.dicom import node as module
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(receiving, "_BIG", 8 << 20)
+    node = Node(options(tmp_path / "node", free_port()), model)
     fragment = b"\x04\x00" + struct.pack(">I", 65_542) + struct.pack(">IBB", 65_538, 1, 0) + b"\0" * 65_536
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BIG", 8 << 20)
+    try:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with socket.create_connection(("127.0.0.1", node.port), 5) as one:
             one.sendall(request_pdu())
             assert one.recv(1) == b"\x02"  # accepted
-            with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
+            with pytest.raises(OSError):
                 for _ in range(2000):
                     one.sendall(fragment)
                     time.sleep(0.001)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
-    assert answered_within(node.port, 12)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
+        assert answered_within(node.port, 12)
+    finally:
+        node.stop()
+
+
+def test_many_objects_in_a_row_are_no_object_without_end(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "_BIG", 300_000)
+    node = Node(options(tmp_path / "node", free_port()), model)
+    try:
+        paths = drawn(tmp_path / "in", 8)
+        assert sum(path.stat().st_size for path in paths) > 400_000
+        entity = pynetdicom.AE(ae_title="PYNETDICOM")
+        entity.add_requested_context("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.1")
+        association = entity.associate("127.0.0.1", node.port)
+        assert [association.send_c_store(pydicom.dcmread(path)).get("Status") for path in paths] == [0] * 8
+        association.release()
+    finally:
+        node.stop()
+
+
+def test_nothing_deflated_and_no_object_on_another_context_is_taken(node: Node, tmp_path: Path) -> None:
+    entity = pynetdicom.AE(ae_title="PYNETDICOM")
+    for kind in ("1.2.840.10008.1.1", "1.2.840.10008.5.1.4.33", "1.2.840.10008.5.1.4.1.1.4"):
+        entity.add_requested_context(kind, "1.2.840.10008.1.2.1.99")
+    association = entity.associate("127.0.0.1", node.port)
+    assert not association.accepted_contexts
+    (path,) = drawn(tmp_path / "in", 1)
+    data = pydicom.dcmread(path)
+    assert stored(node.port, data, encoded(data), str(data.SOPInstanceUID), "1.2.840.10008.1.1") == 0xC000
+    assert node.queue.counts()["instances"]["received"] == 0
+
+
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID"])
+def test_names_in_the_place_of_uids_are_refused(node: Node, keyword: str, tmp_path: Path) -> None:
+    (path,) = drawn(tmp_path / "in", 1)
+    data = pydicom.dcmread(path)
+    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    data[tag] = pydicom.DataElement(tag, "UI", "DOE JANE 4711", validation_mode=pydicom.config.IGNORE)
+    assert stored(node.port, data, encoded(data), str(data.SOPInstanceUID)) == 0xC000
+    assert "DOE" not in (tmp_path / "node" / "audit.jsonl").read_text()
 
 
 def test_a_hostile_data_set_is_refused_and_the_next_one_taken(node: Node, tmp_path: Path) -> None:
@@ -161,11 +204,13 @@ def encoded(data: pydicom.Dataset) -> bytes:
     return bytes(encode(data, False, True))
 
 
-def stored(port: int, data: pydicom.Dataset, content: bytes, named: str) -> int | None:
+def stored(
+    port: int, data: pydicom.Dataset, content: bytes, named: str, context: str = "1.2.840.10008.5.1.4.1.1.4"
+) -> int | None:
     """Status of a C-STORE of bytes as they are; None when the connection ended instead."""
     entity = pynetdicom.AE(ae_title="PYNETDICOM")
     entity.dimse_timeout = 15
-    entity.add_requested_context(data.SOPClassUID, "1.2.840.10008.1.2.1")
+    entity.add_requested_context(context, "1.2.840.10008.1.2.1")
     association = entity.associate("127.0.0.1", port, ae_title="TUMORLENS")
     assert association.is_established
     request = pynetdicom.dimse_primitives.C_STORE()

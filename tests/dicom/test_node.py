@@ -19,6 +19,7 @@ from tests.dicom.test_reports import drawn, verified
 import tumorlens
 from tumorlens.cli.main import main
 from tumorlens.dicom.node import Node, NodeOptions
+from tumorlens.dicom.queue import Queue
 from tumorlens.errors import EnvironmentFailure, UsageError
 from tumorlens.pipeline.model import Model
 
@@ -106,7 +107,7 @@ def test_a_real_healthy_head_comes_back_reported(
         node.stop()
     (tmp_path / "sr.dcm").write_bytes(pacs.content(report["ID"]))
     read = highdicom.sr.srread(tmp_path / "sr.dcm")
-    whole, *keys = read.content.get_image_measurement_groups()
+    whole, *_ = read.content.get_image_measurement_groups()
     assert {str(one.referenced_sop_instance_uid) for one in whole.source_images} <= set(heads)
     (evidence,) = read.CurrentRequestedProcedureEvidenceSequence
     (listed,) = evidence.ReferencedSeriesSequence
@@ -202,7 +203,7 @@ def test_a_study_that_is_closed_is_answered_at_once(model: Model, tmp_path: Path
     node = Node(options(tmp_path / "a", port, quiet=3600.0), model)
     try:
         assert [store(port, path) for path in paths] == [0, 0]
-        assert announce(port, heads, missing=True) == 0
+        assert announce(port, heads, ("1.2.3",)) == 0
         time.sleep(1.5)
         assert node.queue.counts()["series"] == {"open": 1}
         assert announce(port, heads) == 0
@@ -217,15 +218,16 @@ def test_a_study_that_is_closed_is_answered_at_once(model: Model, tmp_path: Path
         node.stop()
 
 
-def announce(port: int, heads: list[Any], missing: bool = False) -> Any:
-    """Status of an Instance Availability Notification about some instances, and one that was never sent."""
+def announce(port: int, heads: list[Any], more: tuple[str, ...] = ()) -> Any:
+    """Status of an Instance Availability Notification about some instances, and others that were never sent."""
     made, series = pydicom.Dataset(), pydicom.Dataset()
     made.StudyInstanceUID, series.SeriesInstanceUID = heads[0].StudyInstanceUID, heads[0].SeriesInstanceUID
     made.ReferencedPerformedProcedureStepSequence, made.ReferencedSeriesSequence = [], [series]
     series.ReferencedSOPSequence = []
-    for sop in [str(one.SOPInstanceUID) for one in heads] + ["1.2.3"] * missing:
+    for sop in [str(one.SOPInstanceUID) for one in heads] + list(more):
         one = pydicom.Dataset()
-        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = heads[0].SOPClassUID, sop
+        one.ReferencedSOPClassUID = heads[0].SOPClassUID
+        one[0x00081155] = pydicom.DataElement(0x00081155, "UI", sop, validation_mode=pydicom.config.IGNORE)
         one.InstanceAvailability, one.RetrieveAETitle = "ONLINE", "PACS"
         series.ReferencedSOPSequence.append(one)
     entity = pynetdicom.AE(ae_title="PACS")
@@ -235,6 +237,90 @@ def announce(port: int, heads: list[Any], missing: bool = False) -> Any:
         return association.send_n_create(made, "1.2.840.10008.5.1.4.33", pydicom.uid.generate_uid())[0].get("Status")
     finally:
         association.release()
+
+
+def test_a_stop_ends_associations_and_keeps_what_it_acknowledged(model: Model, tmp_path: Path) -> None:
+    node = Node(options(tmp_path / "node", free_port(), quiet=3600.0), model)
+    paths = drawn(tmp_path / "in", 2)
+    entity = pynetdicom.AE()
+    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.1.2.1")
+    association = entity.associate("127.0.0.1", node.port)
+    assert association.send_c_store(pydicom.dcmread(paths[0])).get("Status") == 0
+    node.stop()
+    until(lambda: not association.is_established)
+    node.journal.note("too late")  # is lost, and goes into no other file
+    queue = Queue(tmp_path / "node")
+    assert queue.counts()["instances"]["received"] == 1
+    assert "too late" not in (tmp_path / "node" / "audit.jsonl").read_text()
+
+
+def test_a_full_disk_is_waited_for_however_long(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The series is not given up as one that cannot be answered is."""
+    node = Node(options(tmp_path / "node", free_port(), quiet=0.0), model)
+    real, tries = node.queue.answered, []
+
+    def full(*given: Any) -> bool:
+        tries.append(1)
+        if len(tries) < 7:
+            raise EnvironmentFailure("no space left", code="disk_full")
+        return real(*given)
+
+    monkeypatch.setattr(node.queue, "answered", full)
+    monkeypatch.setattr(node._stopping, "wait", lambda seconds: time.sleep(0.01) or node._stopping.is_set())
+    try:
+        assert store(node.port, drawn(tmp_path / "in", 1)[0]) == 0
+        until(lambda: node.queue.counts()["series"] == {"answered": 1})
+    finally:
+        monkeypatch.undo()
+        node.stop()
+    assert len(tries) == 7
+
+
+def test_what_comes_after_the_files_were_deleted_is_not_answered_alone(model: Model, tmp_path: Path) -> None:
+    node = Node(options(tmp_path / "node", free_port()), model)
+    paths = drawn(tmp_path / "in", 3)
+    try:
+        assert [store(node.port, path) for path in paths[:2]] == [0, 0]
+        until(lambda: node.queue.counts()["series"] == {"answered": 1})
+        assert node.queue.forget(-10) == 2
+        assert store(node.port, paths[2]) == 0
+        until(lambda: node.queue.counts()["series"] == {"refused": 1})
+        assert [store(node.port, path) for path in paths] == [0, 0, 0]  # all of it again
+        until(lambda: node.queue.counts()["series"] == {"answered": 1})
+    finally:
+        node.stop()
+    assert '"reason": "forgotten"' in (tmp_path / "node" / "audit.jsonl").read_text()
+
+
+def test_nothing_goes_where_nobody_sends_it_any_more(pacs: Pacs, model: Model, tmp_path: Path) -> None:
+    gone = f"GONE@127.0.0.1:{pacs.port}"
+    node = Node(options(tmp_path / "node", pacs.node, f"AWAY@127.0.0.1:{free_port()}", gone), model)
+    pacs.stop()
+    try:
+        assert store(node.port, drawn(tmp_path / "in", 1)[0]) == 0
+        until(lambda: node.queue.counts()["outbox"].get("due", 0) >= 2)
+    finally:
+        node.stop()
+    pacs.start()
+    node = Node(options(tmp_path / "node", pacs.node, f"ELSE@127.0.0.1:{free_port()}"), model)
+    try:
+        time.sleep(4)
+        assert pacs.found("SR") == []
+    finally:
+        node.stop()
+    assert '"kept back"' in (tmp_path / "node" / "audit.jsonl").read_text()
+
+
+def test_waiting_longer_and_longer_has_an_end(tmp_path: Path) -> None:
+    from tumorlens.dicom.delivering import Deliverer
+    from tumorlens.dicom.journal import Journal
+    from tumorlens.dicom.queue import Sending
+
+    queue, journal = Queue(tmp_path), Journal(tmp_path / "audit.jsonl")
+    deliverer = Deliverer(options(tmp_path, 1, "A@127.0.0.1:1"), queue, journal)
+    deliverer._again(Sending("1.2", "A@127.0.0.1:1", tmp_path / "x", 5_000), "no_connection")
+    deliverer.stop()
+    queue.close()
 
 
 def test_a_folder_is_for_one_node(model: Model, tmp_path: Path) -> None:
@@ -290,7 +376,8 @@ def test_the_command_receives_answers_and_is_killed_without_a_loss(pacs: Pacs, t
         (["--from-any"], "found no --to"),
         (["--from-any", "--from", "A", "--to", "A@h:1"], "both --from"),
         (["--from-any", "--to", "nowhere"], "no destination"),
-        (["--from-any", "--to", "A@h:1", "--ae-title", "more than sixteen letters"], "--ae-title"),
+        (["--from-any", "--to", "A@h:1", "--ae-title", "more than sixteen letters"], "no AE title"),
+        (["--from", "back\\slash", "--to", "A@h:1"], "no AE title"),
         (["--from-any", "--to", "A@h:1", "--port", "70000"], "--port is 70000"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every real DICOM and NIfTI file beside the repository: what becomes of it, and its pixels by an independent decoder."""
+"""Every real DICOM and NIfTI file at hand: what becomes of it, and its pixels by an independent decoder."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.dicom.conftest import Pacs, free_port
-from tests.dicom.test_node import store, until
+from tests.dicom.test_node import announce, store, until
 from tests.dicom.test_reports import drawn
 
 from tumorlens.dicom.queue import Queue
@@ -22,7 +22,7 @@ pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("pynetdicom")
 pytest.importorskip("highdicom")
 
-# Values that fit their element; warnings about values that don't fit would repeat them, so there are some of these, too.
+# Values that fit their element; warnings about values that don't would repeat them, so there are some of these, too.
 FITTING = {
     "PatientName": "CANARY01^Jane", "PatientID": "CANARY02", "OtherPatientIDs": "CANARY03",
     "PatientBirthDate": "19330713", "PatientAddress": "CANARY05 Street", "PatientTelephoneNumbers": "CANARY06",
@@ -31,7 +31,7 @@ FITTING = {
     "PerformingPhysicianName": "CANARY13^B", "OperatorsName": "CANARY14^C", "StationName": "CANARY15",
     "StudyDescription": "CANARY16", "SeriesDescription": "CANARY17", "ProtocolName": "CANARY18",
     "ImageComments": "CANARY19", "RequestingPhysician": "CANARY20^D", "PatientMotherBirthName": "CANARY21^E",
-    "MedicalRecordLocator": "CANARY22", "EthnicGroup": "CANARY23", "AdmissionID": "CANARY24",
+    "MedicalRecordLocator": "CANARY22", "EthnicGroup": "CANARY23 O'Brien 'Pat\"", "AdmissionID": "CANARY24",
 }  # fmt: skip
 WRONG = {
     "PatientAge": "CANARY31", "StudyDate": "CANARY32", "PatientSex": "CANARY33_SEX_OF_NOBODY_IN_LOWER case",
@@ -62,7 +62,7 @@ def damaged(folder: Path) -> list[Path]:
     made = []
     for number, (keyword, value) in enumerate(
         [("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"]), ("PixelData", b"\0" * 10), ("Rows", 60_000),
-         ("BodyPartExamined", "CANARY50"), ("BitsAllocated", 12)]
+         ("BodyPartExamined", "CHEST 19330713"), ("BitsAllocated", 12)]
     ):  # fmt: skip
         (path,) = named(drawn(folder / str(number), 1), wrong=number % 2 == 1)
         data = pydicom.dcmread(path)
@@ -114,6 +114,11 @@ def test_the_node_says_nothing_of_a_person(pacs: Pacs, tmp_path: Path) -> None:
         assert pacs.send([pacs.add(path) for path in good]).status_code == 200
         for path in odd + damaged(tmp_path / "bad"):
             store(pacs.node, path)
+        head = pydicom.dcmread(odd[0])
+        for keyword in ("SeriesInstanceUID", "StudyInstanceUID"):
+            tag = pydicom.datadict.tag_for_keyword(keyword)
+            head[tag] = pydicom.DataElement(tag, "UI", "CANARY60", validation_mode=pydicom.config.IGNORE)
+        assert announce(pacs.node, [head], ("CANARY61",)) == 0
         until(lambda: len(pacs.found("SR")) == 2, 90)
         until(lambda: _states(place / "node").get("refused", 0) >= 3, 90)
         time.sleep(3)  # what is away is tried again

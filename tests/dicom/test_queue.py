@@ -95,10 +95,31 @@ def test_files_of_what_is_done_are_deleted_and_their_names_kept(queue: Queue) ->
     queue.receive("1.1", "1", "0", b"a", now=100)
     queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS"])
     assert queue.forget(10, now=200) == 0  # not sent yet
-    queue.sent(queue.due("PACS", now=200)[0])
+    queue.sent(queue.due("PACS", now=200)[0], now=0)
     assert queue.forget(200, now=200) == 0
     assert queue.forget(10, now=200) == 2
     assert queue.counts() == {"series": {"answered": 1}, "outbox": {"sent": 1}, "instances": {"received": 1}}
+
+
+def test_a_result_that_one_destination_waits_for_is_kept(queue: Queue) -> None:
+    queue.receive("1.1", "1", "0", b"a", now=100)
+    queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS", "ARCHIVE"])
+    queue.sent(queue.due("PACS", now=100)[0], now=100)
+    assert queue.forget(10, now=10_000) == 0
+    (late,) = queue.due("ARCHIVE", now=10_000)
+    assert late.file.read_bytes() == b"report"
+    queue.sent(late, now=10_000)
+    assert queue.forget(10, now=10_005) == 0  # a day counts from there
+    assert queue.forget(10, now=10_010) == 2
+
+
+def test_a_refusal_that_was_overtaken_does_not_count(queue: Queue) -> None:
+    queue.receive("1.1", "1", "0", b"a", now=100)
+    queue.receive("1.2", "1", "0", b"b", now=101)
+    assert not queue.refused("1", ["1.1"], "localiser")
+    assert queue.ready(0, now=200) == ["1"]
+    assert queue.refused("1", ["1.1", "1.2"], "localiser")
+    assert queue.ready(0, now=200) == []
 
 
 def test_names_on_disk_say_nothing(queue: Queue) -> None:
@@ -134,6 +155,7 @@ class Machine(RuleBasedStateMachine):
         self.clock = 0.0
         self.known: dict[str, set[str]] = {}
         self.open: set[str] = set()
+        self.forgotten: set[str] = set()  # series of which files may be gone
         self.delivered: list[tuple[str, str]] = []
 
     def teardown(self) -> None:
@@ -145,7 +167,7 @@ class Machine(RuleBasedStateMachine):
         self.clock += 1
         sop = f"{series}.{number}"
         new = self.queue.receive(sop, series, "s", sop.encode(), now=self.clock)
-        assert new == (sop not in self.known.get(series, set()))
+        assert new == (sop not in self.known.get(series, set())) or series in self.forgotten
         if new:
             self.known.setdefault(series, set()).add(sop)
             self.open.add(series)
@@ -156,18 +178,43 @@ class Machine(RuleBasedStateMachine):
             seen = [one.sop for one in self.queue.instances(series)]
             if late:
                 self.receive(series, 9)
-            done = self.queue.answered(series, seen, {f"sr-{'-'.join(sorted(seen))}": b"r"}, ["X"])
+            done = self.queue.answered(series, seen, {f"sr-{'-'.join(sorted(seen))}": b"r"}, ["X", "Y"])
             assert done == (set(seen) == self.known[series])
             if done:
                 self.open.discard(series)
 
-    @rule(works=st.booleans())
-    def send(self, works: bool) -> None:
+    @rule(late=st.booleans())
+    def refuse(self, late: bool) -> None:
+        for series in self.queue.ready(0, now=self.clock):
+            seen = [one.sop for one in self.queue.instances(series)]
+            if late:
+                self.receive(series, 8)
+            if self.queue.refused(series, seen, "localiser"):
+                assert set(seen) == self.known[series]
+                self.open.discard(series)
+
+    @rule()
+    def fail(self) -> None:
+        for series in self.queue.ready(0, now=self.clock):
+            self.queue.failed(series, "fault", 5, now=self.clock)
+        self.clock += 5
+
+    @rule()
+    def forget(self) -> None:
+        due = {one.file for name in "XY" for one in self.queue.due(name, now=self.clock + 1000, most=1000)}
+        self.queue.forget(1, now=self.clock)
+        assert all(file.is_file() for file in due)
+        for series in self.open:
+            assert all(one.file.is_file() for one in self.queue.instances(series)) or series in self.forgotten
+        self.forgotten |= set(self.known) - self.open
+
+    @rule(works=st.booleans(), name=st.sampled_from("XY"))
+    def send(self, works: bool, name: str) -> None:
         self.clock += 100
-        for one in self.queue.due("X", now=self.clock):
+        for one in self.queue.due(name, now=self.clock):
             if works:
                 self.delivered.append((one.sop, one.destination))
-                self.queue.sent(one)
+                self.queue.sent(one, now=self.clock)
             else:
                 self.queue.unsent(one, 5, now=self.clock)
 

@@ -1,4 +1,4 @@
-"""Hostile DICOM and NIfTI files, and a program that reads them and says what became of each; run by the tests beside it.
+"""Hostile DICOM and NIfTI files, and a program that reads them and says what became of each; the tests run it.
 
 Run: ``python hostile_dicom.py FOLDER COUNT SEED``: the files of a folder, or COUNT mutations of them. One JSON line per
 file: name, outcome (code of the error, ``read``, or the name of an exception that must not be), then one with the most
@@ -82,7 +82,9 @@ def palette(entries: int, said: int) -> bytes:
 
 def cases() -> dict[str, bytes]:
     """Every hostile file by name."""
-    opening = struct.pack("<HH2s2xI", 0x0008, 0x1115, b"SQ", 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    opening = struct.pack("<HH2s2xI", 0x0008, 0x1115, b"SQ", 0xFFFFFFFF) + struct.pack(
+        "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
+    )
     closing = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     rle = struct.pack("<16I", 2, 64, 70, *([0] * 13)) + b"\x81\x07" * 30
     return {
@@ -158,7 +160,9 @@ def mutated(seeds: list[bytes], count: int, seed: int) -> Iterator[tuple[str, by
             if change < 0.5:
                 data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
             elif change < 0.7:
-                data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", rng.randbytes(4)))
+                data[at : at + 4] = rng.choice(
+                    (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", rng.randbytes(4))
+                )
             elif change < 0.8:
                 del data[at : at + rng.randint(1, 64)]
             elif change < 0.9:

@@ -106,12 +106,29 @@ def test_padding_is_as_dark_as_the_darkest_pixel(tmp_path):
         ({"WindowCenter": 200, "WindowWidth": 101}, (149.5, 249.5)),  # LINEAR, PS3.3 C.11.2.1.2.1
         ({"WindowCenter": [200, 7], "WindowWidth": [100, 9], "VOILUTFunction": "LINEAR_EXACT"}, (150.0, 250.0)),
         ({"WindowCenter": 200, "WindowWidth": 0}, None),
+        ({"WindowCenter": 0.5, "WindowWidth": 0.8}, None),
+        ({"WindowCenter": 0.5, "WindowWidth": 0.8, "VOILUTFunction": "LINEAR_EXACT"}, (0.1, 0.9)),
         ({"WindowCenter": 200}, None),
         ({}, None),
     ],
 )
 def test_the_window_of_the_header_is_kept_for_the_eyes(tmp_path, fields, expected):
-    assert io.read(write(tmp_path / "a.dcm", **fields))[0].window == expected
+    found = io.read(write(tmp_path / "a.dcm", **fields))[0].window
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_frames_with_a_modality_table(tmp_path):
+    """One scale for all frames, and as many windows as there are frames."""
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [480, 0, 16], "US"
+    table.add_new(0x00283006, "US", [2 * value for value in range(480)])
+    stack = np.stack([STORED, STORED])
+    path = write(
+        tmp_path / "a.dcm", stack, NumberOfFrames=2, ModalityLUTSequence=[table], WindowCenter=50, WindowWidth=9
+    )
+    for found in io.read(path):
+        np.testing.assert_array_equal(found.pixels, 2 * STORED)
+        assert found.window == (45.5, 53.5)
 
 
 def test_the_window_follows_the_inversion(tmp_path):
@@ -132,7 +149,10 @@ def test_the_window_follows_the_inversion(tmp_path):
         ({"ProtocolName": "MPRAGE", "ContrastBolusAgent": "Gadovist"}, "T1", True),
         ({"ContrastBolusAgent": "NONE"}, None, False),
         ({"ScanningSequence": "SE", "EchoTime": 100, "RepetitionTime": 4000}, "T2", None),
-        ({"ScanningSequence": ["SE", "IR"], "EchoTime": 100, "RepetitionTime": 9000, "InversionTime": 2500}, "FLAIR", None),
+        (
+            {"ScanningSequence": ["SE", "IR"], "EchoTime": 100, "RepetitionTime": 9000, "InversionTime": 2500},
+            "FLAIR", None,
+        ),
         ({"ScanningSequence": "SE", "EchoTime": 12, "RepetitionTime": 500}, "T1", None),
         ({"ScanningSequence": "SE", "EchoTime": 12, "RepetitionTime": 3000}, "PD", None),
         ({"ScanningSequence": "GR", "EchoTime": 3, "RepetitionTime": 8}, None, None),
@@ -159,6 +179,11 @@ def test_burnt_in_text_makes_an_answer_uncertain(tmp_path):
     assert plain.verdict == "accepted"
     assert marked.verdict == "uncertain"
     assert marked.reason == BURNT_IN
+    frames = write(tmp_path / "c.dcm", np.stack([head] * 3), NumberOfFrames=3, BurnedInAnnotation="YES")
+    series = model.predict(frames)[-1]
+    assert series.predicted == "glioma"
+    assert series.verdict == "uncertain"
+    assert "burnt into" in series.reason
 
 
 def test_colour_is_luminance(tmp_path):

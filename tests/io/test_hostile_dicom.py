@@ -36,7 +36,7 @@ def test_hostile_files_are_refused_by_name(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     found = told(tmp_path)
     assert set(found) == set(made)
-    # May be read, if that costs little: all pixels are there, and what lies about a palette maps them as PS3.3 C.7.9 says.
+    # May be read, if that costs little: all pixels are there, and PS3.3 C.7.9 says what a short palette does.
     harmless = {"deflate bomb in a private element", "sequences 10,000 deep", "an element longer than the file",
                 "a palette shorter than its pixels"}  # fmt: skip
     assert {name for name, outcome in found.items() if outcome == "read"} <= harmless

@@ -34,9 +34,7 @@ def test_the_unit_passes_systemd_analyze(root: Path, tmp_path: Path, name: str) 
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     (tmp_path / name).write_text(unit.replace("/opt/tumorlens/bin/tumorlens", str(program)))
-    found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True
-    )
+    found = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True)
     assert name not in found.stderr, found.stderr
 
 

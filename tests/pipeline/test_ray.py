@@ -1,8 +1,9 @@
-"""Cross-validation on a real Ray cluster of two machines, one of which dies in the middle."""
+"""Cross-validation and the answers for an archive on a real Ray cluster of two machines; one dies in the middle."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -126,3 +127,39 @@ def test_a_machine_that_dies_costs_no_training(
     assert "a worker died" in text
     table = PredictionTable.read_csv(out / "seed-0" / "folds" / "predictions.csv")
     assert sorted(table.ids) == sorted(row.id for row in data.read(str(phantom_folder / "manifest.csv")))
+
+
+def answers(path: Path) -> list[dict[str, object]]:
+    """What a file holds, but for how long it took."""
+    return [{**json.loads(line), "ms": None} for line in path.read_text().splitlines()]
+
+
+@pytest.mark.timeout(900)
+def test_a_machine_that_dies_costs_no_answer(
+    cluster: tuple[str, subprocess.Popen[bytes]], phantom_folder: Path, tmp_path: Path
+) -> None:
+    address, second = cluster
+    for number in range(10):
+        shutil.copytree(phantom_folder, tmp_path / "scans" / str(number), copy_function=os.link)
+    command = [sys.executable, "-m", "tumorlens", "predict", "scans", "--format", "jsonl"]
+    subprocess.run([*command, "--out", "here.jsonl", "-q"], cwd=tmp_path, check=False)
+    out, log = tmp_path / "there.jsonl", tmp_path / "log"
+    with log.open("wb") as file:
+        driver = subprocess.Popen(
+            [*command, "--out", str(out), "--ray", address], cwd=tmp_path, stdout=file, stderr=file
+        )
+
+    def at_work() -> bool:
+        below = [Path(f"/proc/{pid}/cmdline") for pid in descendants(second.pid)]
+        return any(b"MapWorker" in path.read_bytes() for path in below if path.exists())
+
+    while driver.poll() is None and not (at_work() and out.exists() and out.stat().st_size):
+        time.sleep(0.05)
+    assert driver.poll() is None, log.read_text()
+    kill(second)
+    done = out.stat().st_size
+    assert driver.wait(timeout=600) == 1, log.read_text()  # the masks beside the slices
+    assert done < out.stat().st_size / 2
+    assert "Ray cluster: 2 machines, 2 processors" in log.read_text()
+    assert answers(out) == answers(tmp_path / "here.jsonl")
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["here.jsonl", "there.jsonl"]

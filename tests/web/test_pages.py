@@ -93,7 +93,8 @@ def test_static_files_stay_in_their_folder(client: TestClient) -> None:
 def test_the_api_is_described_with_an_example(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/v1/predict", "/api/v1/predict/map.png", "/api/v1/model", "/api/v1/status", "/healthz", "/readyz", "/metrics",
+        "/api/v1/predict", "/api/v1/predict/map.png", "/api/v1/model", "/api/v1/status", "/healthz", "/readyz",
+        "/metrics",
     }  # fmt: skip
     answer = document["paths"]["/api/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]
     assert answer["example"][0]["predicted"] == "meningioma"

@@ -26,7 +26,7 @@ def node(tmp_path: Path) -> Path:
         queue.receive(f"{UID}.{number}.1", f"{UID}.{number}", UID, b"x")
     queue.answered(f"{UID}.0", [f"{UID}.0.1"], {f"{UID}.9": b"report"}, [PEER])
     queue.unsent(queue.due(PEER)[0], 60)
-    queue.refused(f"{UID}.1", "localiser")
+    queue.refused(f"{UID}.1", [f"{UID}.1.1"], "localiser")
     queue.close()
     journal = Journal(tmp_path / "audit.jsonl")
     journal.note("received", sop=f"{UID}.0.1")

@@ -62,14 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "found no --to", hint="name where results go: --to AE@host:port, or --to https://host/dicom-web"
         )
-    if not 1 <= len(arguments.ae_title.strip()) <= 16 or not arguments.ae_title.isascii():
-        raise UsageError(f"--ae-title is {arguments.ae_title!r}", hint="1 to 16 ASCII characters (PS3.5 6.2, AE)")
     check_port(arguments.port)
     if arguments.wait < 0 or arguments.keep_free < 0:
         raise UsageError("found a number below 0", hint="--wait and --keep-free are 0 or more")
-    model = load(arguments.model, engine=arguments.engine)
-    if model.info.caution and not arguments.quiet:
-        sys.stderr.write(f"warning: {model.info.caution}\n")
     options = NodeOptions(
         Path(arguments.data),
         arguments.ae_title.strip(),
@@ -81,6 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.keep_free << 20,
         arguments.close_on_release,
     )
+    model = load(arguments.model, engine=arguments.engine)
+    if model.info.caution and not arguments.quiet:
+        sys.stderr.write(f"warning: {model.info.caution}\n")
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

@@ -53,19 +53,25 @@ def candidates(entries: Sequence[Entry]) -> tuple[list[Entry], list[Skipped]]:
     kept: list[Entry] = []
     skipped: list[Skipped] = []
     for entry in entries:
-        try:
-            if expand.is_never(entry.suffix):
-                reason = f"{entry.path} is a {entry.suffix} file, not an image"
-                skipped.append(Skipped(entry.path, "not_an_image", reason))
-            elif expand.is_picture(entry.suffix) or expand.is_volume(entry.suffix):
-                kept.append(replace(entry, scan=expand.is_volume(entry.suffix)))
-            else:
-                kind = kind_of(entry.path)
-                if kind in ("zip", "npz"):
-                    reason = f"{entry.path} is an archive; give it as a data set of its own"
-                    skipped.append(Skipped(entry.path, "unsupported", reason))
-                else:
-                    kept.append(replace(entry, scan=kind not in RASTER))
-        except InputError as error:
-            skipped.append(skip(entry.path, error))
+        found = candidate(entry)
+        if isinstance(found, Entry):
+            kept.append(found)
+        else:
+            skipped.append(found)
     return kept, skipped
+
+
+def candidate(entry: Entry) -> Entry | Skipped:
+    """The entry, if it may be an image, else why not; an unknown extension is opened to see."""
+    try:
+        if expand.is_never(entry.suffix):
+            return Skipped(entry.path, "not_an_image", f"{entry.path} is a {entry.suffix} file, not an image")
+        if expand.is_picture(entry.suffix) or expand.is_volume(entry.suffix):
+            return replace(entry, scan=expand.is_volume(entry.suffix))
+        kind = kind_of(entry.path)
+        if kind in ("zip", "npz"):
+            reason = f"{entry.path} is an archive; give it as a data set of its own"
+            return Skipped(entry.path, "unsupported", reason)
+        return replace(entry, scan=kind not in RASTER)
+    except InputError as error:
+        return skip(entry.path, error)

@@ -1,100 +1,217 @@
-"""What is to be predicted: every readable image behind a name, without the rules of a training set."""
+"""What is to be predicted: every file behind a name, one after another, without the rules of a training set."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 from tumorlens import io
 from tumorlens.data import expand
+from tumorlens.data.dicomweb.address import is_address, shown
 from tumorlens.data.expand import Wanted
-from tumorlens.data.gather import candidates
+from tumorlens.data.gather import candidate
 from tumorlens.data.listed import read_listed
-from tumorlens.data.listing import Entry, listing
+from tumorlens.data.listing import Entry, Folder, listing, walk
 from tumorlens.data.manifest import Manifest, Row, Skipped
-from tumorlens.data.pairing import pair
+from tumorlens.data.pairing import is_below_masks, masks_beside, may_be_mask
 from tumorlens.data.reading import read
-from tumorlens.data.single import read_file
 from tumorlens.data.specs import parse
-from tumorlens.errors import InputError, MissingExtraError
+from tumorlens.errors import DataError, EnvironmentFailure, InputError, UsageError
 from tumorlens.io.arrays import image_array_names
 from tumorlens.io.content import not_found
 
 
-def read_inputs(named: str) -> Manifest:
-    """The slices behind one input; labels, splits and class folders mean nothing here.
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file to answer for. It has not been opened: that is for whoever answers.
+
+    Attributes:
+        path: as it can be opened, or the address of a series on a DICOMweb server.
+        frames: those that are meant; None for all that its header tells of.
+        root: the folder or archive that it was found in, where what is plainly no image is passed over; empty when the
+            file was named itself.
+        problem: why it cannot be used, where that is known without opening it.
+    """
+
+    path: str
+    frames: tuple[int | None, ...] | None = None
+    root: str = ""
+    problem: Skipped | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence about an input.
+
+    Attributes:
+        text: the sentence.
+    """
+
+    text: str
+
+
+def stream(named: str, aside: str | os.PathLike[str] | None = None) -> Iterator[Item | Note]:
+    """The files behind one input, in an order that is the same every time; labels and splits mean nothing here.
+
+    Of a folder, names are read while the files are answered, and no file is opened. A ``.csv``, ``.npz``, data set of
+    Kaggle and the phantom are read first. On a DICOMweb server a series counts as one file.
 
     Args:
         named: a file, ``archive.zip!member``, a folder, a ``.zip``, a ``.csv`` of paths, an ``.npz``, ``kaggle:…``,
-            ``phantom``.
+            ``phantom``, ``dicomweb:…``.
+        aside: a folder that is passed over wherever it lies: where maps are being written.
 
-    Returns:
-        Rows, and as ``skipped`` every file that looks like an image and cannot be one, and tumour masks. Files below a
-        folder that are plainly something else are counted in a note.
+    Yields:
+        Files, those that cannot be used and tumour masks with their ``problem``. An input that is nothing at all is one
+        such file.
 
     Raises:
-        DataError: ``not_found``, and what a table can be wrong in.
-        InputError: for a damaged archive or array file; ``empty`` when nothing is there that could be an image.
-        MissingExtraError: when a format needs a package that is not installed.
+        EnvironmentFailure: when a DICOMweb server cannot be reached.
     """
-    spec = parse(named)
-    if spec.kind != "path":
-        return read(named)
-    path, lower = spec.path, spec.path.lower()
-    if not os.path.exists(path):
-        if "!" not in path:
-            raise not_found(spec.path)
-    elif os.path.isdir(path) or lower.endswith(".zip"):
-        return _tree(path)
-    elif lower.endswith((".csv", ".tsv")):
-        return read_listed(path, spec.source)
-    elif lower.endswith(".npz"):
-        return Manifest(tuple(row for name in image_array_names(path) for row in _array(f"{path}!{name}")))
-    return read_file(path, spec.source)
+    try:
+        yield from _found(named, aside)
+    except (DataError, InputError, UsageError) as error:
+        yield Item(shown(named), problem=Skipped(shown(named), error.code, error.message, error.hint))
 
 
-def _array(path: str) -> list[Row]:
-    count = io.frame_count(path)
-    return [Row(path)] if count is None else [Row(path, frame) for frame in range(count)]
+def frames_of(item: Item) -> tuple[int | None, ...] | None:
+    """The frames that are meant, None for a file that is plainly no image and is passed over.
 
-
-def _tree(root: str) -> Manifest:
-    found = listing(root)
-    usable, unusable = candidates(found.entries)
-    other = [item for item in (*found.skipped, *unusable) if _is_something_else(item)]
-    skipped = [item for item in (*found.skipped, *unusable) if item not in other]
-    images = pair(usable).images
-    skipped += _masks(usable, images)
+    Raises:
+        InputError: when it cannot be used, as far as its header tells.
+        MissingExtraError: when its format needs a package that is not installed.
+    """
+    entry = Entry(item.path, (os.path.basename(item.path),))
+    problem = item.problem
+    if problem is None and item.frames is not None:
+        return item.frames
+    if problem is None and item.root:
+        found = candidate(entry)
+        problem = found if isinstance(found, Skipped) else None
+    # Nobody would take it for an image: by its extension, or by its content where that says nothing.
+    if problem and item.root and (problem.code == "not_an_image" or expand.is_never(entry.suffix)):
+        return None
     rows: list[Row] = []
-    for entry in images:
-        try:
-            made, problems = expand.rows(Wanted(path=entry.path, suffix=entry.suffix))
-        except MissingExtraError as error:
-            made, problems = [], [Skipped(entry.path, error.code, error.message, error.hint)]
-        rows += made
-        skipped += problems
-    if not rows and not skipped:
-        held = f"only {len(other)} files that are no images" if other else "no files"
-        raise InputError(f"{root} holds {held}", hint="name images, or a folder with images", code="empty")
-    notes = [f"{root}: {len(other)} files that are no images passed over, for example {other[0].path}"] if other else []
-    return Manifest(tuple(rows), tuple(skipped), tuple(notes))
+    if problem is None:
+        rows, problems = expand.rows(Wanted(path=item.path, suffix=entry.suffix))
+        problem = problems[0] if problems else None
+    if problem:
+        raise InputError(problem.reason, hint=problem.hint, code=problem.code)
+    return tuple(row.frame for row in rows)
 
 
-def _is_something_else(item: Skipped) -> bool:
-    """Whether nobody would take the file for an image: by its extension, or by its content where that says nothing."""
-    suffix = os.path.splitext(item.path.lower())[1]
-    return item.code == "not_an_image" or expand.is_never(suffix)
+def passed_over(root: str, count: int, example: str) -> str:
+    """The sentence about files below a folder that are plainly no images."""
+    return f"{root}: {count} files that are no images passed over, for example {example}"
 
 
-def _masks(usable: Sequence[Entry], images: Sequence[Entry]) -> list[Skipped]:
-    kept = {entry.path for entry in images}
-    return [
-        Skipped(
-            entry.path,
-            "mask",
-            f"{entry.path} is a tumour mask by its name, not an image",
-            "name the file itself to have it judged all the same",
-        )
-        for entry in usable
-        if entry.path not in kept
-    ]
+def nothing_in(root: str, others: int) -> InputError:
+    """The error for a folder or archive without a file that could be an image; ``others`` are passed over."""
+    held = f"only {others} files that are no images" if others else "no files"
+    return InputError(f"{root} holds {held}", hint="name images, or a folder with images", code="empty")
+
+
+def _found(named: str, aside: str | os.PathLike[str] | None) -> Iterator[Item | Note]:
+    if is_address(named):
+        yield from _series_on(named)
+        return
+    spec = parse(named)
+    path, lower = spec.path, spec.path.lower()
+    if spec.kind != "path":
+        yield from _listed(read(named))
+    elif not os.path.exists(path):
+        if "!" not in path:
+            raise not_found(path)
+        yield Item(path)
+    elif os.path.isdir(path) or lower.endswith(".zip"):
+        yield from _below(path, aside)
+    elif lower.endswith((".csv", ".tsv")):
+        yield from _listed(read_listed(path, spec.source))
+    elif lower.endswith(".npz"):
+        for name in image_array_names(path):
+            count = io.frame_count(f"{path}!{name}")
+            yield Item(f"{path}!{name}", (None,) if count is None else tuple(range(count)))
+    else:
+        yield Item(path)
+
+
+def _series_on(named: str) -> Iterator[Item]:
+    from tumorlens.data.dicomweb.address import parse as parse_address
+    from tumorlens.data.dicomweb.walking import Refused, connect
+    from tumorlens.data.dicomweb.walking import walk as walk_server
+
+    address = parse_address(named)
+    with connect(address) as site:
+        for found in walk_server(site, address):
+            if not isinstance(found, Refused):
+                yield Item(found.name)
+            elif isinstance(found.error, EnvironmentFailure):
+                raise found.error
+            else:
+                error = found.error
+                yield Item(found.name, problem=Skipped(found.name, error.code, error.message, error.hint))
+
+
+def _listed(manifest: Manifest) -> Iterator[Item | Note]:
+    yield from map(Note, manifest.notes)
+    for skipped in manifest.skipped:
+        yield Item(skipped.path, problem=skipped)
+    for path, rows in groupby(manifest, key=lambda row: row.path):
+        yield Item(path, tuple(row.frame for row in rows))
+
+
+def _below(root: str, aside: str | os.PathLike[str] | None) -> Iterator[Item]:
+    """The files in a folder or archive, the masks among them with a problem."""
+    found = None
+    others = False  # whether an image lies anywhere but in folders called masks, which else are what is meant
+    for found, is_mask in _marked(root, aside):
+        problem = None
+        if isinstance(found, Skipped):
+            problem = found
+        elif is_below_masks(found):
+            others = others or any(_is_other(one) for one, _ in _marked(root, aside))
+            is_mask = is_mask or others
+        else:
+            others = others or _is_other(found)
+        if isinstance(found, Entry) and is_mask and isinstance(candidate(found), Entry):
+            problem = _mask(found)
+        yield Item(found.path, root=root, problem=problem)
+    if found is None:
+        raise nothing_in(root, 0)
+
+
+def _is_other(found: Entry | Skipped) -> bool:
+    return isinstance(found, Entry) and not is_below_masks(found) and isinstance(candidate(found), Entry)
+
+
+def _marked(root: str, aside: str | os.PathLike[str] | None) -> Iterator[tuple[Entry | Skipped, bool]]:
+    """The files in a folder or archive, and whether each is a mask of one beside it."""
+    masks: set[str] = set()
+    if os.path.isdir(root):
+        for found in walk(root, aside):
+            if isinstance(found, Folder) and any(map(may_be_mask, found.names)):
+                masks |= masks_beside([found.entry(name) for name in found.names])
+            elif isinstance(found, (Entry, Skipped)):
+                yield found, found.path in masks
+                masks.discard(found.path)
+        return
+    archive = listing(root)
+    folders: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for entry in archive.entries:
+        folders[entry.folders].append(entry)
+    for siblings in folders.values():
+        masks |= masks_beside(siblings)
+    yield from ((skipped, False) for skipped in archive.skipped)
+    yield from ((entry, entry.path in masks) for entry in archive.entries)
+
+
+def _mask(entry: Entry) -> Skipped:
+    return Skipped(
+        entry.path,
+        "mask",
+        f"{entry.path} is a tumour mask by its name, not an image",
+        "name the file itself to have it judged all the same",
+    )

@@ -1,4 +1,4 @@
-"""The files under a folder or in a zip archive, in natural order, as one kind of list."""
+"""The files under a folder or in a zip archive, in natural order, as one kind of list or one after another."""
 
 from __future__ import annotations
 
@@ -52,6 +52,36 @@ class Entry:
         return self.name[: len(self.name) - len(self.suffix)]
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder whose files come next, those of the folders in it between them.
+
+    Attributes:
+        path: as it can be opened.
+        parts: its place below the root; empty for the root itself.
+        names: of its own files.
+    """
+
+    path: str
+    parts: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def entry(self, name: str) -> Entry:
+        """One of its files."""
+        return Entry(os.path.join(self.path, name), (*self.parts, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Junk:
+    """A hidden file or folder, or what an operating system has left behind.
+
+    Attributes:
+        path: where it lies.
+    """
+
+    path: str
+
+
 @dataclass(frozen=True)
 class Listing:
     """Everything found.
@@ -69,10 +99,14 @@ class Listing:
 
 def natural(parts: tuple[str, ...]) -> list[list[tuple[int, int, str]]]:
     """Sort key that puts ``2.png`` before ``10.png``, whatever the case, and is the same on every machine."""
+    return [_pieces(part) for part in parts] + [[(1, 0, part)] for part in parts]
+
+
+def _pieces(part: str) -> list[tuple[int, int, str]]:
     return [
-        [(0, int(piece), piece) if piece.isascii() and piece.isdigit() else (1, 0, piece.lower()) for piece in pieces]
-        for pieces in (re.split(r"(\d+)", part[:512]) for part in parts)
-    ] + [[(1, 0, part)] for part in parts]
+        (0, int(piece), piece) if piece.isascii() and piece.isdigit() else (1, 0, piece.lower())
+        for piece in re.split(r"(\d+)", part[:512])
+    ]
 
 
 def listing(root: str) -> Listing:
@@ -84,59 +118,104 @@ def listing(root: str) -> Listing:
     return _in_folder(root) if os.path.isdir(root) else _in_zip(root)
 
 
+def walk(root: str, aside: str | os.PathLike[str] | None = None) -> Iterator[Folder | Entry | Skipped | Junk]:
+    """The files below a folder, one after another; only the names in the folders that are open are in memory.
+
+    Args:
+        root: the folder.
+        aside: a folder that is passed over wherever it lies, or None.
+
+    Yields:
+        Every folder before what it holds, which is in natural order, links last; files that may be images; files that
+        cannot be used whatever they are; junk.
+    """
+    # A link may lead back up or to a folder that is read anyway: each real folder is read once.
+    seen: dict[tuple[int, int], bool] = {}
+    if aside is not None and os.path.isdir(aside):
+        seen[_number(aside)] = False
+    # A stack of our own: folders may be nested deeper than Python may recurse.
+    stack = [_inside(root, (), seen)]
+    while stack:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+        elif isinstance(found, tuple):
+            stack.append(_inside(*found, seen))
+        else:
+            yield found
+
+
+def _inside(
+    folder: str, parts: tuple[str, ...], seen: dict[tuple[int, int], bool]
+) -> Iterator[Folder | Entry | Skipped | Junk | tuple[str, tuple[str, ...]]]:
+    """What a folder holds, the folders among it as path and parts; nothing when it cannot be opened or is known."""
+    try:
+        number = _number(folder)
+        if number in seen:
+            if seen[number]:
+                yield Skipped(folder, "link", f"{folder} links to a folder that has been read already")
+            return
+        with os.scandir(folder) as found:
+            children = sorted((child.is_symlink(), _name_key(child.name), _is_folder(child)) for child in found)
+    except OSError as error:
+        code = "no_permission" if isinstance(error, PermissionError) else "not_found"
+        yield Skipped(shown(folder), code, f"the folder {shown(folder)} cannot be opened")
+        return
+    seen[number] = True
+    own = (name for _, (_, name), is_folder in children if not is_folder and not _is_junk(name))
+    yield Folder(folder, parts, tuple(own))
+    for _, (_, name), is_folder in children:
+        path = os.path.join(folder, name)
+        if _is_junk_folder(name) if is_folder else _is_junk(name):
+            yield Junk(path)
+        elif shown(path) != path:
+            reason = f"the name {shown(path)} is not valid UTF-8; rename it"
+            yield Skipped(shown(path), "bad_name", reason)
+        elif is_folder:
+            yield path, (*parts, name)
+        else:
+            yield _file(path, (*parts, name))
+
+
+def _file(path: str, parts: tuple[str, ...]) -> Entry | Skipped:
+    try:
+        size = Path(path).stat().st_size
+    except OSError:  # also a link to itself
+        return Skipped(path, "not_found", f"{path} is a link to nothing")
+    return Entry(path, parts) if size else Skipped(path, "empty", f"{path} is empty (0 bytes)")
+
+
+def _name_key(name: str) -> tuple[tuple[int | str, ...], str]:
+    """As :func:`natural`, of one name, in less memory."""
+    return tuple(value for piece in _pieces(name) for value in piece), name
+
+
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _number(folder: str | os.PathLike[str]) -> tuple[int, int]:
+    """What tells a real folder from all others."""
+    found = Path(folder).stat()
+    return found.st_dev, found.st_ino
+
+
 def _in_folder(root: str) -> Listing:
     entries: list[Entry] = []
     skipped: list[Skipped] = []
     junk = 0
-    seen: set[tuple[int, int]] = set()
-    # A stack of our own: folders may be nested deeper than Python may recurse.
-    stack = [_children(root, (), seen, skipped)]
-    while stack:
-        child, parts = next(stack[-1], (None, ()))
-        if child is None:
-            stack.pop()
-            continue
-        name = parts[-1]
-        try:
-            folder = child.is_dir()
-            size = 0 if folder else child.stat().st_size
-        except OSError:  # also a link to itself
-            skipped.append(Skipped(shown(child.path), "not_found", f"{shown(child.path)} is a link to nothing"))
-            continue
-        if _is_junk_folder(name) if folder else _is_junk(name):
+    for found in walk(root):
+        if isinstance(found, Entry):
+            entries.append(found)
+        elif isinstance(found, Skipped):
+            skipped.append(found)
+        elif isinstance(found, Junk):
             junk += 1
-        elif shown(child.path) != child.path:
-            reason = f"the name {shown(child.path)} is not valid UTF-8; rename it"
-            skipped.append(Skipped(shown(child.path), "bad_name", reason))
-        elif folder:
-            stack.append(_children(child.path, parts, seen, skipped))
-        elif size == 0:
-            skipped.append(Skipped(child.path, "empty", f"{child.path} is empty (0 bytes)"))
-        else:
-            entries.append(Entry(child.path, parts))
     entries.sort(key=lambda entry: natural(entry.parts))
     return Listing(tuple(entries), tuple(skipped), junk)
-
-
-def _children(
-    folder: str, parts: tuple[str, ...], seen: set[tuple[int, int]], skipped: list[Skipped]
-) -> Iterator[tuple[os.DirEntry[str], tuple[str, ...]]]:
-    """What a folder holds, links last; nothing when it cannot be opened or was read before."""
-    try:
-        found = Path(folder).stat()
-        children = list(os.scandir(folder))
-    except OSError as error:
-        code = "no_permission" if isinstance(error, PermissionError) else "not_found"
-        skipped.append(Skipped(shown(folder), code, f"the folder {shown(folder)} cannot be opened"))
-        return
-    # A link may lead back up or to a folder that is read anyway: each real folder is read once.
-    if (found.st_dev, found.st_ino) in seen:
-        skipped.append(Skipped(folder, "link", f"{folder} links to a folder that has been read already"))
-        return
-    seen.add((found.st_dev, found.st_ino))
-    children.sort(key=lambda child: (child.is_symlink(), natural((child.name,))))
-    for child in children:
-        yield child, (*parts, child.name)
 
 
 def shown(path: str) -> str:

@@ -13,6 +13,7 @@ from tumorlens.io.sniff import IMAGE_EXTENSIONS
 _FOLDERS = frozenset({"mask", "masks", "segmentation", "segmentations", "seg", "annotations", "groundtruth"})
 _WORDS = frozenset({"mask", "masks", "seg", "segmentation"})
 _SCANS = (".nii", ".nii.gz")
+_WORD = re.compile("|".join(_WORDS), re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,24 @@ def pair(entries: Sequence[Entry]) -> Pairing:
         mask_of,
         tuple(mask for mask in masks.values() if mask.path not in used),
     )
+
+
+def is_below_masks(entry: Entry) -> bool:
+    """Whether it lies in a folder that is called after masks."""
+    return _mask_folder(entry) >= 0
+
+
+def masks_beside(siblings: Sequence[Entry]) -> set[str]:
+    """The paths of the masks among the files of one folder, by their names."""
+    masks: dict[str, Entry] = {}
+    _by_suffix(siblings, masks, {})
+    _by_words(siblings, masks, {})
+    return set(masks)
+
+
+def may_be_mask(name: str) -> bool:
+    """Whether a file of this name can be a mask of another beside it."""
+    return _WORD.search(name) is not None
 
 
 def _by_folder(entries: Sequence[Entry], masks: dict[str, Entry], mask_of: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from tumorlens.data.dicomweb.address import is_address
 from tumorlens.errors import UsageError
 from tumorlens.labels import canonical
 
@@ -38,12 +39,17 @@ def parse(text: str) -> Spec:
     What exists as a path is a path, except for the word ``phantom`` (write ``./phantom`` for a folder of that name).
 
     Raises:
-        UsageError: for ``kaggle:`` and ``phantom:`` that make no sense.
+        UsageError: for ``kaggle:`` and ``phantom:`` that make no sense, and for ``dicomweb:``, which is no data set.
     """
     if text == "phantom" or text.startswith("phantom:"):
         return _phantom(text)
     if text.startswith("kaggle:"):
         return _kaggle(text, text, "")
+    if is_address(re.sub(r"^(mask:)?[^=/\\:]*=", "", text)):  # not repeated: it may name a patient
+        raise UsageError(
+            "a DICOMweb server is no data set: its images have no labels",
+            hint="ask about them with tumorlens predict dicomweb:…; to train, fetch and label them first",
+        )
     found = None if os.path.exists(text) else re.match(r"(mask:)?([^=/\\]*)=(.+)", text, re.DOTALL)
     if not found:
         return Spec(text, "path", text, "", _base(text))

@@ -28,7 +28,14 @@ def objects_of(instances: Sequence[Instance], model: Model) -> dict[str, bytes]:
 
     Raises:
         InputError: when no instance could be answered: no MR, localisers, damaged; the commonest reason is its code.
+            ``forgotten`` when some were deleted after an earlier answer, and only others came again.
     """
+    if not all(one.file.is_file() for one in instances):
+        raise InputError(
+            "instances of the series were deleted after it had been answered",
+            hint="send all of the series again",
+            code="forgotten",
+        )
     names = {str(one.file): one for one in instances}
     answers = list(model.predict_paths(names))
     slices = [Evaluated(_header(one.path), one) for one in answers if isinstance(one, Prediction)]

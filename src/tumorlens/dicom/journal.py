@@ -28,11 +28,14 @@ class Journal:
         self._lock = threading.Lock()
         with writing(path):
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        self._closed = False
 
     def note(self, event: str, **known: str | int | float) -> None:
-        """Append an event; a disk that is full loses the line and nothing else."""
+        """Append an event; a disk that is full, or a journal that is closed, loses the line and nothing else."""
         told = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **known}
         with self._lock:
+            if self._closed:  # its number may be another file's by now
+                return
             try:
                 os.write(self._file, json.dumps(told, ensure_ascii=True).encode() + b"\n")
             except OSError:
@@ -41,4 +44,5 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._closed = True
             os.close(self._file)

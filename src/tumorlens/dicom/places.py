@@ -25,6 +25,19 @@ class Peer:
     port: int
 
 
+def title(text: str) -> str:
+    """An AE title without what pads it.
+
+    Raises:
+        UsageError: when it is none (PS3.5 6.2, AE).
+    """
+    if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", text) or not text.strip():
+        raise UsageError(
+            f"{text!r} is no AE title", hint="1 to 16 ASCII characters without a backslash (PS3.5 6.2, AE)"
+        )
+    return text.strip()
+
+
 def place(text: str) -> Peer | str:
     """What a destination means: a peer, or the base of a DICOMweb server.
 

@@ -66,8 +66,12 @@ _CLASS = re.compile("SOPClass|TransferSyntax|^(CodingScheme|Context|MappingResou
 _REPLACED = frozenset({"AE", "DA", "DT", "LT", "PN", "ST", "TM", "UC", "UR", "UT"})
 _CODES = frozenset({0x00080119, 0x00080120})  # Long Code Value (UC), URN Code Value (UR)
 _BYTES = frozenset({"OB", "OW", "OB or OW", "UN"})
+# The pixels in their three forms, and where their frames begin.
+_PIXELS = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ALSO_REMOVED = frozenset(
     {
+        0x00201070,  # Other Study Numbers (retired)
+        0x0074100C,  # Contact Display Name
         0x00100033,  # Patient's Birth Date in Alternative Calendar
         0x00100034,  # Patient's Death Date in Alternative Calendar
         0x00181003,  # Device ID
@@ -132,7 +136,7 @@ def action(tag: int, *, nested: bool) -> Action:
     if listed is not None:
         return listed
     if group == 0x7FE0:
-        return Action.REMOVE if nested else Action.KEEP
+        return Action.KEEP if tag in _PIXELS and not nested else Action.REMOVE
     if vr == "UI":
         return Action.KEEP if _CLASS.search(dictionary_keyword(tag)) else Action.UID
     if vr in _REPLACED and tag not in _CODES:

@@ -17,8 +17,7 @@ from tumorlens.errors import UsageError
 from tumorlens.io.atomic import writing
 
 _BYTES = 32
-# DICOM's own numbers are short. Some programs make identifiers of images of them and the time or a patient number.
-_WELL_KNOWN = re.compile(r"1\.2\.840\.10008(\.\d{1,4})+")
+_ROOT = "1.2.840.10008."
 
 
 class Pseudonyms:
@@ -59,8 +58,13 @@ class Pseudonyms:
 
 
 def well_known(uid: str) -> bool:
-    """Whether a UID is one of DICOM's own: a class, a transfer syntax, a coding scheme, an atlas."""
-    return _WELL_KNOWN.fullmatch(uid) is not None
+    """Whether a UID is one of DICOM's own: a class, a transfer syntax, a coding scheme, an atlas.
+
+    By the list of PS3.6 annex A: some programs make identifiers of images of its root and the time or a patient number.
+    """
+    from pydicom.uid import UID
+
+    return uid.startswith(_ROOT) and UID(uid, validation_mode=0).name != uid
 
 
 def new_key() -> bytes:

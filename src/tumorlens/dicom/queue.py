@@ -91,9 +91,7 @@ class Queue:
             for name in ("in", "out"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
         try:
-            self._base = sqlite3.connect(
-                folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=30
-            )
+            self._base = sqlite3.connect(folder / DATABASE, isolation_level=None, check_same_thread=False, timeout=30)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=FULL")
             version = self._base.execute("PRAGMA user_version").fetchone()[0]
@@ -165,8 +163,7 @@ class Queue:
             Whether it was open and is closed now.
         """
         with self._transaction():
-            here = {row[0] for row in self._base.execute("SELECT sop FROM instance WHERE series = ?", (series,))}
-            if not here.issuperset(whole):
+            if not self._sops(series).issuperset(whole):
                 return False
             changed = self._base.execute(
                 "UPDATE series SET state = 'closed' WHERE uid = ? AND state = 'open' AND attempts = 0", (series,)
@@ -212,8 +209,7 @@ class Queue:
         for sop, content in made.items():
             self._write(names[sop], content)
         with self._transaction():
-            now = {row[0] for row in self._base.execute("SELECT sop FROM instance WHERE series = ?", (series,))}
-            if now != set(seen):
+            if self._sops(series) != set(seen):
                 return False
             for sop in made:
                 for destination in destinations:
@@ -225,10 +221,22 @@ class Queue:
             self._base.execute("UPDATE series SET state = 'answered', reason = NULL WHERE uid = ?", (series,))
         return True
 
-    def refused(self, series: str, reason: str) -> None:
-        """Note that a series cannot be answered; ``reason`` is a code."""
+    def refused(self, series: str, seen: Sequence[str], reason: str) -> bool:
+        """Note that a series cannot be answered.
+
+        Args:
+            series: its UID.
+            seen: SOP Instance UIDs of the instances that say so.
+            reason: a code.
+
+        Returns:
+            Whether the series is done; not where instances came meanwhile.
+        """
         with self._transaction():
+            if self._sops(series) != set(seen):
+                return False
             self._base.execute("UPDATE series SET state = 'refused', reason = ? WHERE uid = ?", (reason, series))
+        return True
 
     def failed(self, series: str, reason: str, wait: float, now: float | None = None) -> int:
         """Note that answering a series failed, and that it is tried again later; returns how often it has."""
@@ -262,11 +270,13 @@ class Queue:
             ).fetchall()
         return [Sending(sop, destination, self.folder / file, attempts) for sop, destination, file, attempts in rows]
 
-    def sent(self, one: Sending) -> None:
-        """Note that a destination has taken an object."""
+    def sent(self, one: Sending, now: float | None = None) -> None:
+        """Note that a destination has taken an object, and when: from then on ``due`` is that."""
+        moment = time.time() if now is None else now
         with self._transaction():
             self._base.execute(
-                "UPDATE outbox SET state = 'sent' WHERE sop = ? AND destination = ?", (one.sop, one.destination)
+                "UPDATE outbox SET state = 'sent', due = ? WHERE sop = ? AND destination = ?",
+                (moment, one.sop, one.destination),
             )
 
     def unsent(self, one: Sending, wait: float, now: float | None = None) -> None:
@@ -287,23 +297,33 @@ class Queue:
         return {"series": series, "outbox": outbox, "instances": {"received": received}}
 
     def forget(self, older: float, now: float | None = None) -> int:
-        """Delete the files of series that are done and unchanged for so many seconds; that they were there is kept.
+        """Delete the files of series that are done, and whose results were taken by all; that they were there is kept.
+
+        Args:
+            older: seconds that the last instance and the last taking lie back.
+            now: seconds since the epoch; the clock's when None.
 
         Returns:
             How many files.
         """
         moment = (time.time() if now is None else now) - older
+        done = (
+            "JOIN series ON series = uid WHERE series.state IN ('answered', 'refused') AND changed <= ? AND NOT EXISTS "
+            "(SELECT 1 FROM outbox AS one WHERE one.series = uid AND (one.state = 'due' OR one.due > ?))"
+        )
         with self._lock:
-            rows = self._base.execute(
-                "SELECT file FROM instance JOIN series ON series = uid WHERE state IN ('answered', 'refused') "
-                "AND changed <= ? AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.series = uid AND state = 'due')",
-                (moment,),
-            ).fetchall()
-            rows += self._base.execute(
-                "SELECT file FROM outbox JOIN series ON series = uid WHERE outbox.state = 'sent' AND changed <= ?",
-                (moment,),
-            ).fetchall()
+            rows = [
+                row
+                for table in ("instance", "outbox")
+                for row in self._base.execute(
+                    f"SELECT DISTINCT file FROM {table} {done}",  # noqa: S608 - fixed names
+                    (moment, moment),
+                ).fetchall()
+            ]
         return sum(_deleted(self.folder / row[0]) for row in rows)
+
+    def _sops(self, series: str) -> set[str]:
+        return {row[0] for row in self._base.execute("SELECT sop FROM instance WHERE series = ?", (series,))}
 
     def _sweep(self) -> None:
         """Delete what a killed program was about to write and has not acknowledged."""

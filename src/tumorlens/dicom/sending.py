@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _SECONDS = 15
 _TAKEN = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 
 
-def send(destination: str, objects: Sequence[Sending], title: str) -> dict[str, str]:
+def send(destination: str, objects: Sequence[Sending], title: str) -> Iterator[tuple[Sending, str]]:
     """Send objects to one destination.
 
     Args:
@@ -24,18 +24,18 @@ def send(destination: str, objects: Sequence[Sending], title: str) -> dict[str, 
         objects: all to that destination.
         title: AE title of this node.
 
-    Returns:
-        SOP Instance UID → why it was not taken; without those that were.
+    Yields:
+        Each as soon as that is known, with why it was not taken; empty when it was.
 
     Raises:
         MissingExtraError: without pynetdicom, or dicomweb-client for a web server.
     """
     where = place(destination)
     with quiet():
-        return _stow(where, objects) if isinstance(where, str) else _store(where, objects, title)
+        yield from _stow(where, objects) if isinstance(where, str) else _store(where, objects, title)
 
 
-def _store(peer: Peer, objects: Sequence[Sending], title: str) -> dict[str, str]:
+def _store(peer: Peer, objects: Sequence[Sending], title: str) -> Iterator[tuple[Sending, str]]:
     with extra("pynetdicom", "dicom"):
         from pynetdicom import AE
         from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -50,16 +50,13 @@ def _store(peer: Peer, objects: Sequence[Sending], title: str) -> dict[str, str]
     association = entity.associate(peer.host, peer.port, ae_title=peer.title)
     if not association.is_established:
         reason = "refused" if association.is_rejected else "no_connection"
-        return {one.sop: reason for one in objects}
-    failed = {}
+        yield from ((one, reason) for one in objects)
+        return
     try:
         for one in objects:
-            reason = _stored(association, one.file)
-            if reason:
-                failed[one.sop] = reason
+            yield one, _stored(association, one.file)
     finally:
         association.release()
-    return failed
 
 
 def _stored(association: Any, file: Path) -> str:
@@ -72,13 +69,12 @@ def _stored(association: Any, file: Path) -> str:
     return "" if code in _TAKEN else "no_answer" if code is None else f"status_{code:04X}"
 
 
-def _stow(url: str, objects: Sequence[Sending]) -> dict[str, str]:
+def _stow(url: str, objects: Sequence[Sending]) -> Iterator[tuple[Sending, str]]:
     with extra("dicomweb-client", "dicom"):
         import requests
         from dicomweb_client.api import DICOMwebClient
     import pydicom
 
-    failed: dict[str, str] = {}
     with requests.Session() as session:
         session.request = partial(session.request, timeout=_SECONDS)  # type: ignore[method-assign]
         client = DICOMwebClient(url, session=session)
@@ -87,10 +83,9 @@ def _stow(url: str, objects: Sequence[Sending]) -> dict[str, str]:
             try:
                 found = client.store_instances([pydicom.dcmread(one.file)])
             except (requests.ConnectionError, requests.Timeout):
-                return failed | {other.sop: "no_connection" for other in objects[number:]}
+                yield from ((other, "no_connection") for other in objects[number:])
+                return
             except (requests.RequestException, OSError, ValueError) as error:
-                failed[one.sop] = type(error).__name__
+                yield one, type(error).__name__
                 continue
-            if found.get("FailedSOPSequence"):
-                failed[one.sop] = "refused"
-    return failed
+            yield one, "refused" if found.get("FailedSOPSequence") else ""

@@ -1,10 +1,19 @@
-"""Identifiers of what is made: the same answer about the same series has the same one, sent however often."""
+"""Identifiers: what is one, and those of what is made, the same for the same answer about the same series."""
 
 from __future__ import annotations
 
+import re
 import uuid
 
 _OURS = uuid.UUID("6d0f6cde-6f4b-5c0e-9a35-7c2b41c7e8a1")
+
+_FORM = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+_LONGEST = 64
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 9.1). What is none may be a name, and is not noted down."""
+    return len(text) <= _LONGEST and bool(_FORM.fullmatch(text))
 
 
 def uid_of(*parts: str) -> str:

@@ -8,13 +8,14 @@ import shutil
 import sqlite3
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tumorlens.dicom.journal import JOURNAL
 from tumorlens.dicom.queue import DATABASE
-from tumorlens.errors import TumorLensError, UsageError
-from tumorlens.pipeline.locking import held
+from tumorlens.errors import UsageError
+from tumorlens.pipeline.locking import running
 
 _TAIL_BYTES = 64 << 10
 _EVENTS = 20
@@ -53,31 +54,36 @@ def status(folder: Path) -> NodeStatus:
     Raises:
         UsageError: when no node has ever used the folder.
     """
-    base = folder / DATABASE
-    if not base.is_file():
-        raise UsageError(
-            f"{folder} is no folder of a node: it holds no {DATABASE}",
-            hint="name what tumorlens dicom-node was given as --data",
-            code="not_found",
-        )
-    connection = sqlite3.connect(f"{base.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
     try:
-        series = dict(connection.execute("SELECT state, COUNT(*) FROM series GROUP BY state").fetchall())
-        objects = dict(connection.execute("SELECT state, COUNT(*) FROM outbox GROUP BY state").fetchall())
+        if not (folder / DATABASE).is_file():
+            raise UsageError(
+                f"{folder} is no folder of a node: it holds no {DATABASE}",
+                hint="name what tumorlens dicom-node was given as --data",
+                code="not_found",
+            )
+        return _read(folder)
+    except (OSError, sqlite3.Error) as error:
+        raise UsageError(
+            f"the queue in {folder} cannot be read: {error}",
+            hint="let the server run as the user that the node runs as",
+            code="corrupt" if isinstance(error, sqlite3.Error) else "no_permission",
+        ) from None
+
+
+def _read(folder: Path) -> NodeStatus:
+    with closing(sqlite3.connect(f"{(folder / DATABASE).resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as base:
+        series = dict(base.execute("SELECT state, COUNT(*) FROM series GROUP BY state").fetchall())
+        objects = dict(base.execute("SELECT state, COUNT(*) FROM outbox GROUP BY state").fetchall())
         refusals = dict(
-            connection.execute(
+            base.execute(
                 "SELECT COALESCE(reason, ''), COUNT(*) FROM series WHERE state = 'refused' GROUP BY reason"
             ).fetchall()
         )
-        (received,) = connection.execute("SELECT COUNT(*) FROM instance").fetchone()
-        (oldest,) = connection.execute("SELECT MIN(changed) FROM series WHERE state IN ('open', 'closed')").fetchone()
-        (failing,) = connection.execute("SELECT MAX(attempts) FROM outbox WHERE state = 'due'").fetchone()
-    except sqlite3.Error as error:
-        raise UsageError(f"the queue in {folder} cannot be read: {error}", hint="try again", code="corrupt") from None
-    finally:
-        connection.close()
+        (received,) = base.execute("SELECT COUNT(*) FROM instance").fetchone()
+        (oldest,) = base.execute("SELECT MIN(changed) FROM series WHERE state IN ('open', 'closed')").fetchone()
+        (failing,) = base.execute("SELECT MAX(attempts) FROM outbox WHERE state = 'due'").fetchone()
     return NodeStatus(
-        _running(folder),
+        running(folder),
         received,
         series,
         objects,
@@ -87,14 +93,6 @@ def status(folder: Path) -> NodeStatus:
         shutil.disk_usage(folder).free,
         _events(folder / JOURNAL),
     )
-
-
-def _running(folder: Path) -> bool:
-    try:
-        with held(folder):
-            return False
-    except TumorLensError as error:
-        return error.code == "running"
 
 
 def _events(path: Path) -> tuple[dict[str, str], ...]:

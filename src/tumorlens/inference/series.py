@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Prediction, SeriesPrediction
+from tumorlens.inference.result import BLANK, BURNT_IN, NOT_BRAIN_MRI, Prediction, SeriesPrediction
 from tumorlens.inference.trust import as_logits
 from tumorlens.inference.trust.series import SeriesTrust, combined, mostly_refused
 from tumorlens.labels import NO_TUMOR
@@ -22,6 +22,7 @@ class _Slice:
     id: str
     aside: str
     derived: bool
+    marked: bool  # text is burnt into it
     accepted: str  # its class, if its answer is sure enough
     probabilities: tuple[float, ...]
 
@@ -47,7 +48,8 @@ class SeriesSum:
         aside = "blank" if answer.reason == BLANK else NOT_BRAIN_MRI if answer.verdict == NOT_BRAIN_MRI else ""
         probabilities = tuple(answer.probabilities.values())
         accepted = (answer.predicted or "") if answer.verdict == "accepted" else ""
-        self._slices.append(_Slice(order, answer.id, aside, answer.derived, accepted, probabilities))
+        marked = BURNT_IN in (answer.reason or "")
+        self._slices.append(_Slice(order, answer.id, aside, answer.derived, marked, accepted, probabilities))
 
     def answer(self) -> SeriesPrediction:
         """The answer that stands on the slices so far, which are named in the order of their positions."""
@@ -80,6 +82,8 @@ class SeriesSum:
             if judged.accepted is not None:
                 verdict = "accepted" if judged.accepted[0] else "uncertain"
                 reason = None if judged.accepted[0] else "the answer for the series is not sure enough"
+            if marked := sum(used[i].marked for i in chosen):
+                verdict, reason = "uncertain", f"text is burnt into {marked} of the slices that it stands on"
         return SeriesPrediction(
             path=first.path if first.frame is not None else _folder(first.path),
             slices=tuple(one.id for one in ordered),
@@ -97,7 +101,9 @@ class SeriesSum:
 
 
 def _folder(path: str) -> str:
-    """The folder around a file; of ``archive.zip!dir/a.dcm``, ``archive.zip!dir``."""
+    """The folder around a file; of ``archive.zip!dir/a.dcm``, ``archive.zip!dir``; the series on a server."""
+    if path.startswith("dicomweb:"):
+        return path.rpartition("/instances/")[0]
     archive, bang, member = path.rpartition("!")
     inside = os.path.dirname(member)
     return f"{archive}!{inside}" if bang and inside else archive if bang else inside or "."

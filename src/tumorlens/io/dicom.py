@@ -48,6 +48,7 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
             _text(dataset, "PatientID"),
             series=_text(dataset, "SeriesInstanceUID"),
             instance=_text(dataset, "SOPInstanceUID"),
+            study=_text(dataset, "StudyInstanceUID"),
         )
 
 
@@ -84,7 +85,7 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
         return Frames(
             tuple(pages),
             single=count is None,
-            geometry=[geometry.about(dataset, i, mirrors[i]) for i in range(number)],
+            geometry=[geometry.about(dataset, i, mirrors[i if len(mirrors) > 1 else 0]) for i in range(number)],
             scale=scale,
             objection=objection(dataset, content.name),
             derived=derived(dataset),

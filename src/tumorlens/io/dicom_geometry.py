@@ -1,4 +1,4 @@
-"""Spacing, plane, value scale and window of a DICOM frame, from the data set or its functional groups (PS3.3 C.7.6.16)."""
+"""Spacing, plane, value scale and window of a DICOM frame, from its header or functional groups (PS3.3 C.7.6.16)."""
 
 from __future__ import annotations
 

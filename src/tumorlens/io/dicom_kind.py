@@ -24,22 +24,22 @@ _HEAD = re.compile(
 )
 
 # Of the defined terms of PS3.3 C.7.3.1.1.1 and of PS3.16 annex L, those that are met.
-_MODALITIES = frozenset(
-    "AR AU BI CR CT DG DOC DX ECG EEG ES FID GM HC HD IO IVUS KER KO LEN LS MG MR NM OAM OCT OP OPM OPT OPV OT PLAN PR "
-    "PT PX REG RESP RF RG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SMR SR SRF STAIN TG US VA XA XC".split()
+_MODALITIES = re.compile(
+    "AR|AU|BI|CR|CT|DG|DOC|DX|ECG|EEG|ES|FID|GM|HC|HD|IO|IVUS|KER|KO|LEN|LS|MG|MR|NM|OAM|OCT|OP|OPM|OPT|OPV|OT|PLAN|PR|"
+    "PT|PX|REG|RESP|RF|RG|RTDOSE|RTIMAGE|RTPLAN|RTRECORD|RTSTRUCT|RWV|SC|SEG|SM|SMR|SR|SRF|STAIN|TG|US|VA|XA|XC"
 )
-_PARTS = frozenset(
-    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM BACK BLADDER BREAST BUTTOCK CALF CAROTID CHEST CLAVICLE COCCYX COLON "
-    "CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM HAND HEART HIP HUMERUS ILEUM JOINT KIDNEY KNEE LEG LIVER LSPINE "
-    "LSSPINE LUMBAR LUNG PANCREAS PELVIS PROSTATE RECTUM RIB SACRUM SCAPULA SHOULDER SPINE SPLEEN SSPINE STERNUM STOMACH "
-    "TESTIS THIGH THORAX THUMB THYROID TIBIA TLSPINE TOE TSPINE UTERUS WHOLEBODY WRIST".split()
+_PARTS = re.compile(
+    "ABDOMEN|ABDOMENPELVIS|ADRENAL|ANKLE|AORTA|ARM|BACK|BLADDER|BREAST|BUTTOCK|CALF|CAROTID|CHEST|CLAVICLE|COCCYX|COLON|"
+    "CTSPINE|ELBOW|EXTREMITY|FEMUR|FINGER|FOOT|FOREARM|HAND|HEART|HIP|HUMERUS|ILEUM|JOINT|KIDNEY|KNEE|LEG|LIVER|LSPINE|"
+    "LSSPINE|LUMBAR|LUNG|PANCREAS|PELVIS|PROSTATE|RECTUM|RIB|SACRUM|SCAPULA|SHOULDER|SPINE|SPLEEN|SSPINE|STERNUM|STOMACH|"
+    "TESTIS|THIGH|THORAX|THUMB|THYROID|TIBIA|TLSPINE|TOE|TSPINE|UTERUS|WHOLEBODY|WRIST"
 )
 
 
 def modality(dataset: Any) -> str:
     """The Modality where it is a term of the standard, else empty."""
     found = str(dataset.get("Modality") or "").strip("\x00 ").upper()
-    return found if found in _MODALITIES else ""
+    return found if _MODALITIES.fullmatch(found) else ""
 
 
 def objection(dataset: Any, name: str) -> InputError | None:
@@ -64,7 +64,7 @@ def objection(dataset: Any, name: str) -> InputError | None:
     word = re.sub(r"[^A-ZÀ-Ü]", "", part)
     if part and not _HEAD.search(word):
         return InputError(
-            f"{name} shows no head: its header says {f'body part {part}' if word in _PARTS else 'another body part'}",
+            f"{name} shows no head: its header says {f'body part {word}' if _PARTS.fullmatch(word) else 'another body part'}",
             hint="if the header is wrong, correct BodyPartExamined (0018,0015) or remove it",
             code="not_head",
         )

@@ -51,10 +51,10 @@ def window(values: Any, mirror: float | None = None) -> tuple[float, float] | No
         centre, width = (_first(values.get(f"Window{name}")) for name in ("Center", "Width"))
     except (TypeError, ValueError, IndexError):
         return None
-    if not (math.isfinite(centre) and math.isfinite(width)) or width <= 0:
-        return None
     if str(values.get("VOILUTFunction") or "LINEAR").strip() == "LINEAR":  # counts whole grey levels
         centre, width = centre - 0.5, width - 1
+    if not (math.isfinite(centre) and math.isfinite(width)) or width <= 0:
+        return None
     low, high = centre - width / 2, centre + width / 2
     return (low, high) if mirror is None else (mirror - high, mirror - low)
 

@@ -21,11 +21,11 @@ _saved: warnings.catch_warnings[None] | None = None
 for _name in ("pydicom", "pylibjpeg", "openjpeg", "nibabel", "nibabel.global", "PIL", "h5py"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"['\"].*['\"]", re.DOTALL)  # to the last quote: a name may hold one
 
 
 def _unnamed(record: logging.LogRecord) -> bool:
-    """Keep a message without what it quotes: pydicom repeats values that are not allowed, and they may name a person."""
+    """Keep a message without what it quotes: pydicom repeats values that are not allowed, and one may be a name."""
     record.msg, record.args = _QUOTED.sub("'…'", record.getMessage()), None
     return True
 

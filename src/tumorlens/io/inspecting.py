@@ -17,6 +17,7 @@ class Header:
         mask: path of the tumour mask inside the file (``1.mat!tumorMask``), or empty.
         series: what the file is one slice of: its SeriesInstanceUID, or empty. Never written to logs.
         instance: the SOPInstanceUID of a DICOM file, or empty. Likewise.
+        study: its StudyInstanceUID, or empty. Likewise.
     """
 
     kind: str
@@ -26,3 +27,4 @@ class Header:
     mask: str = ""
     series: str = ""
     instance: str = ""
+    study: str = ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from email.message import Message
+import re
 
 from tumorlens.errors import InputError
 from tumorlens.io.remote import Reply
 
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,256})"|([^\s";,]{1,256})(?=[\s;]|$))', re.IGNORECASE)
 _END = b"\r\n\r\n"
 
 
@@ -18,16 +19,15 @@ def only_part(reply: Reply, name: str) -> bytes:
     Raises:
         InputError: ``bad_answer`` for another type, a broken wrapping, none or several files in it.
     """
-    header = Message()
-    header["Content-Type"] = reply.kind
-    if header.get_content_type() == "application/dicom":
+    kind = reply.media_type
+    if kind == "application/dicom":
         return reply.body
-    if header.get_content_type() != "multipart/related":
+    if kind != "multipart/related":
         raise _bad(name, "the answer is no DICOM: its type is neither multipart/related nor application/dicom")
-    boundary = header.get_boundary() or ""
-    if not 0 < len(boundary) <= 256:
+    found = _BOUNDARY.search(reply.kind)
+    if not found:
         raise _bad(name, "the answer does not say where its parts begin")
-    return _content(reply.body, b"--" + boundary.encode("ascii", "replace"), name)
+    return _content(reply.body, b"--" + (found[1] or found[2]).encode("latin-1", "replace"), name)
 
 
 def _content(body: bytes, mark: bytes, name: str) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -16,9 +17,10 @@ import cv2
 import numpy as np
 
 from tumorlens import bundle, io
-from tumorlens.data.inputs import read_inputs
-from tumorlens.errors import DataError, InputError, MissingExtraError, TumorLensError, UsageError
-from tumorlens.inference import Failure, Prediction, Predictor, engines, maps
+from tumorlens.data.dicomweb.address import is_address, shown
+from tumorlens.data.inputs import Item, Note, frames_of, nothing_in, passed_over, stream
+from tumorlens.errors import EnvironmentFailure, InputError, MissingExtraError, TumorLensError, UsageError
+from tumorlens.inference import Failure, Prediction, Predictor, SeriesPrediction, engines, maps
 from tumorlens.inference.result import Answer
 from tumorlens.inference.series import SeriesSum
 from tumorlens.io.arrays import from_array
@@ -74,9 +76,8 @@ class Model:
             try:
                 several += self._answer(_slices(item, f"array{number}"))
             except TumorLensError as error:
-                several.append(
-                    Failure(os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"input {number}", error)
-                )
+                named = shown(os.fspath(item)) if isinstance(item, (str, os.PathLike)) else f"input {number}"
+                several.append(Failure(named, error))
         return several
 
     def predict_paths(
@@ -102,38 +103,76 @@ class Model:
                 folder.mkdir(parents=True, exist_ok=True)
         # A DICOM series is a file per slice, and its files may be named one by one.
         scans: dict[str, SeriesSum] = {}
+        lost: set[str] = set()
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             for named in inputs:
                 for answer in self._predict_input(named, pool, folder, reporter or Reporter()):
                     yield answer
                     if isinstance(answer, Prediction) and answer.frame is None and answer.series:
                         scans.setdefault(answer.series, self.gathering(answer)).add(answer)
-        yield from (scan.answer() for scan in scans.values() if len(scan) > 1)
+                    elif isinstance(answer, SeriesPrediction) and answer.uid:
+                        scans.pop(answer.uid, None)  # a server's series are complete one by one
+                    elif isinstance(answer, Failure) and isinstance(answer.error, EnvironmentFailure):
+                        # The server of a series was lost; the answer for a part would pass for that for all of it.
+                        lost.add(answer.path.rpartition("/series/")[2].partition("/")[0])
+        yield from (scan.answer() for uid, scan in scans.items() if len(scan) > 1 and uid not in lost)
 
     def _predict_input(
         self, named: str, pool: ThreadPoolExecutor, map_folder: Path | None, tell: Reporter
     ) -> Iterator[Answer]:
-        try:
-            manifest = read_inputs(named)
-        except (DataError, InputError, UsageError) as error:
-            yield Failure(named, error)
+        if is_address(named):
+            from tumorlens.pipeline.asking import ask
+
+            yield from ask(named, pool, lambda slices: self._answer_slices(slices, map_folder), self.gathering)
             return
-        for note in manifest.notes:
-            tell.note(note)
-        for skipped in manifest.skipped:
-            yield Failure(skipped.path, InputError(skipped.reason, hint=skipped.hint, code=skipped.code))
-        files = ((path, [row.frame for row in rows]) for path, rows in groupby(manifest, key=lambda row: row.path))
+        others, example, root, anything = 0, "", "", False
+        for item, answer in self.predict_items(told(stream(named, map_folder), tell), pool, map_folder):
+            root = item.root
+            if answer is None:
+                others, example = others + 1, example or item.path
+            else:
+                anything = True
+                yield answer
+        if others:
+            tell.note(passed_over(root, others, example))
+        if others and not anything:
+            yield Failure(named, nothing_in(root, others))
+
+    def predict_items(
+        self, items: Iterable[Item], pool: ThreadPoolExecutor, map_folder: Path | None
+    ) -> Iterator[tuple[Item, Answer | None]]:
+        """Answers for files in their order, each with the file that it is for; None for one that is no image at all.
+
+        Args:
+            items: files.
+            pool: reads them, some ahead of the network.
+            map_folder: where to write the activation maps, or None.
+        """
+        stream = iter(items)
+        ahead: deque[list[tuple[Item, Future[_Opened]]]] = deque()
+        while True:
+            if chunk := list(islice(stream, _AHEAD)):
+                ahead.append([(item, pool.submit(_open, item)) for item in chunk])
+            if ahead and (not chunk or len(ahead) > 1):
+                yield from self._predict_opened(ahead.popleft(), pool, map_folder)
+            elif not chunk:
+                return
+
+    def _predict_opened(
+        self, chunk: list[tuple[Item, Future[_Opened]]], pool: ThreadPoolExecutor, map_folder: Path | None
+    ) -> Iterator[tuple[Item, Answer | None]]:
         # Single slices of many files share batches; a volume is read on its own, some slices at a time.
-        for many, members in groupby(files, key=lambda file: len(file[1]) > 1):
-            if many:
-                for path, frames in members:
-                    yield from self._predict_frames(path, frames, map_folder)
+        ready = ((item, future.result()) for item, future in chunk)
+        for several, members in groupby(ready, key=lambda one: isinstance(one[1], tuple)):
+            if several:
+                for item, frames in members:
+                    for answer in self._predict_frames(item.path, cast("tuple[int | None, ...]", frames), map_folder):
+                        yield item, answer
                 continue
-            while chunk := list(islice(members, _AHEAD)):
-                ready = list(pool.map(lambda file: _read(file[0], file[1][0]), chunk))
-                good = iter(self._answer_slices([item for item in ready if isinstance(item, Slice)], map_folder))
-                for item in ready:
-                    yield item if isinstance(item, Failure) else next(good)
+            alone = list(members)
+            good = self._answer_slices([found for _, found in alone if isinstance(found, Slice)], map_folder)
+            for item, found in alone:
+                yield item, next(good) if isinstance(found, Slice) else cast("Failure | None", found)
 
     def _predict_frames(self, path: str, frames: Sequence[int | None], map_folder: Path | None) -> Iterator[Answer]:
         whole: SeriesSum | None = None
@@ -209,11 +248,25 @@ def load(model: str | os.PathLike[str] | None = None, *, threads: int = 0, engin
     return Model(Predictor(bundle.load(model), threads, engine))
 
 
-def _read(path: str, frame: int | None) -> Slice | Failure:
+def told(found: Iterable[Item | Note], tell: Reporter) -> Iterator[Item]:
+    """The files among what was found; the sentences among it go to ``tell``."""
+    for one in found:
+        if isinstance(one, Note):
+            tell.note(one.text)
+        else:
+            yield one
+
+
+# What a file turned out to be: a slice, the frames of a volume, unusable, or plainly no image.
+_Opened = Slice | tuple[int | None, ...] | Failure | None
+
+
+def _open(item: Item) -> _Opened:
     try:
-        return accepted(io.read_slice(path, frame))
+        frames = frames_of(item)
+        return accepted(io.read_slice(item.path, frames[0])) if frames and len(frames) == 1 else frames
     except (InputError, MissingExtraError) as error:
-        return Failure(path, error)
+        return Failure(item.path, error)
 
 
 def _slices(item: Input, name: str) -> list[Slice]:
@@ -224,6 +277,8 @@ def _slices(item: Input, name: str) -> list[Slice]:
     elif isinstance(item, np.ndarray):
         found = [from_array(item, name)]
     elif isinstance(item, (str, os.PathLike)):
+        if is_address(os.fspath(item)):
+            raise UsageError(f"{shown(os.fspath(item))} is on a server", hint="ask for it with predict_paths")
         found = io.read(os.fspath(item))
     else:
         raise UsageError(

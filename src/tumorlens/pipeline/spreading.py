@@ -91,7 +91,7 @@ def spread(work: Work, workers: Workers, tell: Reporter) -> None:
         TumorLensError: the first that a call raised.
     """
     idle = 0
-    with _cluster(workers, tell), _watched(work, tell):
+    with _backend(workers, tell), _watched(work, tell):
         while left := work.left():
             before = work.done()
             try:
@@ -124,7 +124,7 @@ def _round(work: Work, left: Sequence[tuple[Any, ...]], workers: Workers) -> lis
         # workers ask for no processor unless told to, and then all may land on one machine. For one job alone Ray's
         # backend takes this process, which is on a machine of the cluster, too.
         backend = {"backend": "ray", "ray_remote_args": {"num_cpus": 1}}
-        cores = max(1, _processors())
+        cores = max(1, processors())
         count = min(workers.jobs or cores, cores)
     count = min(count, len(left))
     folder, threads = str(work.folder.resolve()), max(1, cores // count)
@@ -135,8 +135,8 @@ def _round(work: Work, left: Sequence[tuple[Any, ...]], workers: Workers) -> lis
     return errors
 
 
-def _processors() -> int:
-    """Of the machines of the Ray cluster that answer; Ray itself counts one that has died for a while."""
+def processors() -> int:
+    """Those of the machines of the Ray cluster that answer; Ray itself counts one that has died for a while."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -201,25 +201,37 @@ def _patiently(call: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _cluster(workers: Workers, tell: Reporter) -> Iterator[None]:
-    """Inside, this process belongs to the Ray cluster, where one is named."""
+def _backend(workers: Workers, tell: Reporter) -> Iterator[None]:
+    """Inside, joblib knows Ray, where a cluster is named."""
     if not workers.ray:
         yield
         return
+    with cluster(workers.ray, tell):
+        from ray.util.joblib import register_ray
+
+        register_ray()
+        yield
+
+
+@contextmanager
+def cluster(address: str, tell: Reporter) -> Iterator[None]:
+    """Inside, this process belongs to the Ray cluster at ``address``.
+
+    Raises:
+        EnvironmentFailure: ``no_cluster``.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     import ray
-    from ray.util.joblib import register_ray
 
     try:
-        ray.init(address=workers.ray, log_to_driver=False, logging_level="error")
+        ray.init(address=address, log_to_driver=False, logging_level="error")
     except Exception as error:  # Ray has no common error for a cluster that is not there
         raise EnvironmentFailure(
-            f"there is no Ray cluster at {workers.ray}: {error}",
+            f"there is no Ray cluster at {address}: {error}",
             hint="start one with: ray start --head, and name its address",
             code="no_cluster",
         ) from error
     try:
-        register_ray()
         alive = [node for node in ray.nodes() if node["Alive"]]
         tell.note(f"Ray cluster: {len(alive)} machines, {ray.cluster_resources().get('CPU', 0):.0f} processors")
         yield

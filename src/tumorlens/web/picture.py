@@ -27,8 +27,8 @@ def shown(item: Slice, answer: Prediction, model: Model) -> dict[str, Any]:
     Returns:
         ``picture``: ``rows``, ``columns``, ``data`` (deflated uint16, little-endian, base 64), ``low`` and ``step``
         (grey value = low + step × number), ``window`` ([low, high] grey values to begin with), ``spacing`` ([row,
-        column] mm, or None), ``plane``, ``weighting``, ``contrast`` (from the header, or None); ``map``: ``rows``, ``columns``, ``data`` (deflated uint8), ``kind``, or None
-        for a slice without an answer.
+        column] mm, or None), ``plane``, ``weighting``, ``contrast`` (from the header, or None); ``map``: ``rows``,
+        ``columns``, ``data`` (deflated uint8), ``kind``, or None for a slice without an answer.
     """
     return {"picture": _picture(item), "map": _map(item, answer, model) if answer.predicted else None}
 

@@ -1,4 +1,4 @@
-"""What the server and the DICOM node beside it are doing: a page, and the same as JSON; numbers, nothing of a patient."""
+"""What the server and the DICOM node beside it are doing, as a page and as JSON: numbers, nothing of a patient."""
 
 from __future__ import annotations
 
