@@ -22,6 +22,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 import tumorlens
 from tumorlens.data.phantom import make_slices
+from tumorlens.dicom.journal import Journal
+from tumorlens.dicom.queue import Queue
+from tumorlens.pipeline.locking import held
 
 EXAMPLES = Path(tumorlens.__file__).parent / "web" / "static" / "examples"
 OUT = Path(__file__).parents[1] / "docs" / "images" / "web"
@@ -35,9 +38,12 @@ def main() -> int:
         print("needs Chromium: apt-get install chromium", file=sys.stderr)
         return 2
     OUT.mkdir(parents=True, exist_ok=True)
+    place = tempfile.TemporaryDirectory()
+    node = watched(Path(place.name))
     server = subprocess.Popen(
-        [sys.executable, "-m", "tumorlens", "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "tumorlens", "serve", "--port", "0", "--node", str(node)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert server.stderr is not None  # noqa: S101
     try:
         url = ""
@@ -46,14 +52,37 @@ def main() -> int:
             url = found.group() if found else url
             if "startup complete" in line:
                 break
-        with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder, held(node):
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
             states(page, url, Path(folder))
             browser.close()
     finally:
         server.terminate()
+        place.cleanup()
     return 0
+
+
+def watched(folder: Path) -> Path:
+    """The folder of a node that has received, answered and sent."""
+    queue, journal, peer = Queue(folder), Journal(folder / "audit.jsonl"), "PACS@pacs.example.org:104"
+    for number in range(24):
+        sop, series = f"1.2.3.{number // 8}.{number}", f"1.2.3.{number // 8}"
+        queue.receive(sop, series, "1.2.3", b"")
+        journal.note("received", sop=sop)
+    for number, sent in ((0, True), (1, False)):
+        seen = [one.sop for one in queue.instances(f"1.2.3.{number}")]
+        queue.answered(f"1.2.3.{number}", seen, {f"1.2.4.{number}": b""}, [peer])
+        journal.note("answered", instances=8, objects=4)
+        if sent:
+            queue.sent(queue.due(peer)[0])
+            journal.note("sent")
+    queue.receive("1.2.5.1", "1.2.5", "1.2.3", b"")
+    queue.refused("1.2.5", ["1.2.5.1"], "localiser")
+    journal.note("series refused", reason="localiser")
+    queue.close()
+    journal.close()
+    return folder
 
 
 def states(page: Page, url: str, folder: Path) -> None:
@@ -96,6 +125,8 @@ def states(page: Page, url: str, folder: Path) -> None:
     page.goto(f"{url}docs")
     page.locator(".opblock").first.wait_for()
     keep(page, "api")
+    page.goto(f"{url}status")
+    keep(page, "status")
 
 
 def give(page: Page, *files: Path) -> None:

@@ -12,9 +12,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pydicom
+import pytest
+
+from tumorlens.data.dicomweb import walking
 
 Handler = BaseHTTPRequestHandler
 STUDY, SERIES, INSTANCE, MODALITY, NUMBER = "0020000D", "0020000E", "00080018", "00080060", "00200013"
+
+
+def without_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No token, password or proxy of the machine that the tests run on; ``netrc`` in ``folder`` may be written."""
+    monkeypatch.setenv("NETRC", str(folder / "netrc"))
+    for name in (walking.TOKEN, "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
 
 
 class Archive:

@@ -19,6 +19,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import tumorlens
+from tumorlens.dicom.journal import Journal
+from tumorlens.dicom.queue import Queue
 from tumorlens.pipeline.model import Model
 from tumorlens.web.app import create_app
 from tumorlens.web.options import ServeOptions
@@ -81,6 +83,26 @@ def dicom_frames(path: Path, frames: int = 3) -> Path:
     return path
 
 
+UID = "1.2.840.113619.2.44"
+PEER = "ARCHIVE@10.1.2.3:104"
+
+
+def node_folder(folder: Path) -> Path:
+    """A folder as a node leaves it: one series answered and on its way, one refused, one that waits."""
+    queue = Queue(folder)
+    for number in range(3):
+        queue.receive(f"{UID}.{number}.1", f"{UID}.{number}", UID, b"x")
+    queue.answered(f"{UID}.0", [f"{UID}.0.1"], {f"{UID}.9": b"report"}, [PEER])
+    queue.unsent(queue.due(PEER)[0], 60)
+    queue.refused(f"{UID}.1", [f"{UID}.1.1"], "localiser")
+    queue.close()
+    journal = Journal(folder / "audit.jsonl")
+    journal.note("received", sop=f"{UID}.0.1")
+    journal.note("series refused", series=f"{UID}.1", reason="localiser")
+    journal.close()
+    return folder
+
+
 class Served:
     """A server in a process of its own.
 
@@ -120,7 +142,8 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The shipped model, served as anybody would."""
-    one = Served(log=tmp_path_factory.mktemp("served") / "log.txt")
+    """The shipped model, served as anybody would, beside a node."""
+    folder = tmp_path_factory.mktemp("served")
+    one = Served("--node", str(node_folder(folder / "node")), log=folder / "log.txt")
     yield one
     one.stop()

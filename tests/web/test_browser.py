@@ -13,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.web.conftest import Served, dicom_frames, volume
+from tests.web.conftest import Served, dicom_frames, node_folder, volume
+
+from tumorlens.pipeline.locking import held
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
@@ -341,7 +343,30 @@ def test_nothing_is_wrong_for_those_who_see_or_hear_little(
     page.goto(f"{served.url}docs")
     page.locator(".opblock").first.wait_for(timeout=WAIT)
     check("docs")
+    page.goto(f"{served.url}status")
+    expect(page.locator("main")).to_contain_text("localiser")
+    check("status")
     context.close()
+
+
+@pytest.mark.browser
+def test_the_status_page_keeps_itself_up_to_date(browser: Any, shipped_server: Served, tmp_path: Path) -> None:
+    """What happens in the node's folder is on the page a little later; a server that is gone leaves the page, pale."""
+    page = browser.new_page()
+    page.goto(f"{shipped_server.url}status")
+    expect(page.locator("main")).to_contain_text("The node is not running")
+    with held(tmp_path / "node"):
+        expect(page.locator("main")).to_contain_text("The node is running", timeout=WAIT)
+    shipped_server.stop()
+    expect(page.locator("main.old")).to_be_visible(timeout=WAIT)
+    page.close()
+
+
+@pytest.fixture
+def shipped_server(tmp_path: Path) -> Iterator[Served]:
+    one = Served("--node", str(node_folder(tmp_path / "node")), log=tmp_path / "log.txt")
+    yield one
+    one.stop()
 
 
 @pytest.mark.browser

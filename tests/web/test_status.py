@@ -6,33 +6,16 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.web.conftest import client_of
+from tests.web.conftest import UID, client_of, node_folder
 
 from tumorlens.cli.main import main
-from tumorlens.dicom.journal import Journal
-from tumorlens.dicom.queue import Queue
 from tumorlens.pipeline.locking import held
 from tumorlens.pipeline.model import Model
-
-UID = "1.2.840.113619.2.44"
-PEER = "ARCHIVE@10.1.2.3:104"
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Path:
-    """A folder as a node leaves it: one series answered and on its way, one refused, one that waits."""
-    queue = Queue(tmp_path)
-    for number in range(3):
-        queue.receive(f"{UID}.{number}.1", f"{UID}.{number}", UID, b"x")
-    queue.answered(f"{UID}.0", [f"{UID}.0.1"], {f"{UID}.9": b"report"}, [PEER])
-    queue.unsent(queue.due(PEER)[0], 60)
-    queue.refused(f"{UID}.1", [f"{UID}.1.1"], "localiser")
-    queue.close()
-    journal = Journal(tmp_path / "audit.jsonl")
-    journal.note("received", sop=f"{UID}.0.1")
-    journal.note("series refused", series=f"{UID}.1", reason="localiser")
-    journal.close()
-    return tmp_path
+    return node_folder(tmp_path)
 
 
 def test_without_a_node_the_page_says_how_to_show_one(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The side of a node that sends: each destination in a thread of its own, so that one that is away holds up no other."""
+"""The side of a node that sends: each destination in its own thread, so that one that is away holds up no other."""
 
 from __future__ import annotations
 

@@ -63,8 +63,9 @@ def objection(dataset: Any, name: str) -> InputError | None:
     part = str(dataset.get("BodyPartExamined") or "").strip("\x00 ").upper()
     word = re.sub(r"[^A-ZÀ-Ü]", "", part)
     if part and not _HEAD.search(word):
+        said = f"body part {word}" if _PARTS.fullmatch(word) else "another body part"
         return InputError(
-            f"{name} shows no head: its header says {f'body part {word}' if _PARTS.fullmatch(word) else 'another body part'}",
+            f"{name} shows no head: its header says {said}",
             hint="if the header is wrong, correct BodyPartExamined (0018,0015) or remove it",
             code="not_head",
         )
