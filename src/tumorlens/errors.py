@@ -74,7 +74,7 @@ class InputError(TumorLensError):
     """One input (file, member, frame) that cannot be used.
 
     Codes: ``not_found``, ``empty``, ``truncated``, ``corrupt``, ``not_an_image``, ``unsupported``, ``too_large``,
-    ``no_permission``, ``not_mr``, ``not_head``, ``localiser``, ``mask``, ``bad_answer``.
+    ``no_permission``, ``not_mr``, ``not_head``, ``localiser``, ``mask``, ``bad_answer``, ``busy``.
     """
 
     code = "corrupt"
@@ -96,7 +96,7 @@ class ModelError(TumorLensError):
 
 
 class EnvironmentFailure(TumorLensError):
-    """The machine refused: disk full, no permission to write, no such device; or a server cannot be reached."""
+    """The machine refused: disk full, no permission to write, no such device; or a server cannot be asked."""
 
     code = "environment"
     exit_code = 4

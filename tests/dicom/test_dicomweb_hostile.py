@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -557,19 +558,22 @@ def test_what_is_asked_for_is_repeated_nowhere(model: Model) -> None:
     assert asked(model, "https://pacs.invalid?PatientName=CANARY")[2] == [("https://pacs.invalid", "usage")]
 
 
-def test_certificates_are_verified(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import ssl
-
+def signed_itself(folder: Path) -> ssl.SSLContext:
+    """For a server on loopback; its certificate is ``own.pem``."""
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
     )
-    made = [*command.split(), "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "own.pem")]
+    made = [*command.split(), "-keyout", str(folder / "key.pem"), "-out", str(folder / "own.pem")]
     subprocess.run(made, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "key.pem")
-    archive = Archive(drawn(tmp_path / "in", 2), context)
+    context.load_cert_chain(folder / "own.pem", folder / "key.pem")
+    return context
+
+
+def test_certificates_are_verified(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    archive = Archive(drawn(tmp_path / "in", 2), signed_itself(tmp_path))
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     try:
@@ -580,6 +584,12 @@ def test_certificates_are_verified(model: Model, monkeypatch: pytest.MonkeyPatch
         assert "REQUESTS_CA_BUNDLE" in failure.error.hint
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "own.pem"))
         assert len(asked(model, where)[0]) == 1
+        archive.odd["/studies"] = dripping("headers")
+        with monkeypatch.context() as hurried:
+            hurried.setattr(remote, "IN_ALL", 0.3)
+            begun = time.monotonic()
+            assert asked(model, f"{archive.base}/studies")[2] == [(archive.base, "unreachable")]
+            assert time.monotonic() - begun < 3
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
         assert asked(model, where)[2] == [(where, "unreachable")]
     finally:

@@ -36,11 +36,18 @@ def short(group: int, number: int, value: int) -> bytes:
     return element(group, number, "US", struct.pack("<H", value))
 
 
-def file(body: bytes, syntax: str = EXPLICIT) -> bytes:
-    """Preamble, file meta group and data set (PS3.10 7.1)."""
-    meta = element(2, 2, "UI", b"1.2.840.10008.5.1.4.1.1.4") + element(2, 3, "UI", b"1.2.3")
+def file(body: bytes, syntax: str = EXPLICIT, before: bytes = b"", said: int | None = None) -> bytes:
+    """Preamble, file meta group (with something before the transfer syntax) and data set (PS3.10 7.1)."""
+    meta = before + element(2, 2, "UI", b"1.2.840.10008.5.1.4.1.1.4") + element(2, 3, "UI", b"1.2.3")
     meta += element(2, 0x10, "UI", syntax.encode())
-    return b"\0" * 128 + b"DICM" + element(2, 0, "UL", struct.pack("<I", len(meta))) + meta + body
+    length = struct.pack("<I", len(meta) if said is None else said)
+    return b"\0" * 128 + b"DICM" + element(2, 0, "UL", length) + meta + body
+
+
+def implicit_meta(body: bytes) -> bytes:
+    """Deflated, with a file meta group that has no value representations."""
+    uid = DEFLATED.encode()
+    return b"\0" * 128 + b"DICM" + struct.pack("<HHI", 2, 0x10, len(uid)) + uid + body
 
 
 def image(
@@ -93,6 +100,13 @@ def cases() -> dict[str, bytes]:
             DEFLATED,
         ),
         "deflate bomb of pixels": file(deflated(image(bytes(256 << 20))), DEFLATED),
+        "deflate bomb behind a long header": file(
+            deflated(image(bytes(256 << 20))), DEFLATED, before=element(2, 0x102, "OB", bytes(300_000))
+        ),
+        "deflate bomb behind a header that lies about its length": file(
+            deflated(image(bytes(1100 << 20))), DEFLATED, said=10
+        ),
+        "deflate bomb behind a header in implicit VR": implicit_meta(deflated(image(bytes(1100 << 20)))),
         "rows and columns that lie": file(image(rows=65_535, columns=65_535)),
         "rows that lie a little": file(image(rows=49)),
         "frames that lie": file(image(frames="2147483647")),

@@ -28,6 +28,8 @@ from tumorlens.io.volumes import Frames
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 # The file meta group is a few hundred bytes; its private information may be longer, but hardly this long.
 _META_BYTES = 1 << 18
+# Value representations whose length has 32 bits (PS3.5 7.1.2).
+_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -204,16 +206,36 @@ def _text(dataset: Any, keyword: str) -> str:
 
 def _check_deflate(content: Content, limits: Limits) -> None:
     """Bound what a deflated data set unpacks to; pydicom would unpack all of it."""
-    head = content.head(_META_BYTES)
-    if _DEFLATED.encode() not in head:
+    start = _deflated_from(content)
+    if start is None:
         return
-    # Preamble, prefix, the group length element, then the group it counts (PS3.10 section 7.1).
-    group, element, length = struct.unpack_from("<HH4xI", head, 132)
-    if (group, element) != (0x0002, 0x0000):
-        raise corrupt(content.name, "DICOM file", "it does not say where its header ends")
     unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-    total, rest = 0, content.bytes(limits)[144 + length :]
+    total, rest = 0, content.bytes(limits)[start:]
     while rest and not unpack.eof:
         total += len(unpack.decompress(rest, 1 << 22))
         rest = unpack.unconsumed_tail
         limits.check_bytes(content.name, total)
+
+
+def _deflated_from(content: Content) -> int | None:
+    """Where a deflated data set begins, None for any other.
+
+    The elements of the file meta group (PS3.10 7.1) are walked as pydicom walks them, whatever its length is said to be.
+    """
+    head, at, syntax = content.head(_META_BYTES), 132, b""
+    if head[128:132] != b"DICM":
+        return None
+    while head[at : at + 2] == b"\x02\x00" and at + 12 <= len(head):
+        kind = head[at + 4 : at + 6]
+        if not kind.isalpha():  # without value representations, against the standard
+            size, start = struct.unpack_from("<I", head, at + 4)[0], at + 8
+        elif kind in _LONG:
+            size, start = struct.unpack_from("<I", head, at + 8)[0], at + 12
+        else:
+            size, start = struct.unpack_from("<H", head, at + 6)[0], at + 8
+        if head[at + 2 : at + 4] == b"\x10\x00":
+            syntax = head[start : start + size]
+        at = start + size
+    if at + 12 > len(head) and content.size > len(head):
+        raise corrupt(content.name, "DICOM file", "its header is longer than that of any image")
+    return at if syntax.strip(b"\0 ") == _DEFLATED.encode() else None

@@ -95,12 +95,15 @@ def _judged(fetched: Iterable[Slice | Instance | Failure]) -> Iterator[Slice | I
     """What was fetched, up to where the server is lost; that it has no time for one instance says nothing about it."""
     busy = 0
     for item in fetched:
-        error = item.error if isinstance(item, Failure) else None
-        busy = busy + 1 if error is not None and error.code == "busy" else 0
-        if error is not None and 0 < busy < _PATIENCE:
-            yield Failure(item.path, InputError(error.message, hint=error.hint, code=error.code))
+        if not isinstance(item, Failure):
+            busy = 0
+            yield item
             continue
-        yield item
+        error = item.error
+        busy = busy + 1 if error.code == "busy" else 0
+        if 0 < busy < _PATIENCE:
+            error = InputError(error.message, hint=error.hint, code=error.code)
+        yield Failure(item.path, error)
         if isinstance(error, EnvironmentFailure):
             return
 
