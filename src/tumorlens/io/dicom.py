@@ -218,9 +218,9 @@ def _check_deflate(content: Content, limits: Limits) -> None:
 
 
 def _deflated_from(content: Content) -> int | None:
-    """Where a deflated data set begins, None for any other.
+    """Where a deflated data set begins; None for others.
 
-    The elements of the file meta group (PS3.10 7.1) are walked as pydicom walks them, whatever its length is said to be.
+    The file meta group (PS3.10 7.1) is walked as pydicom walks it, whatever its length is said to be.
     """
     head, at, syntax = content.head(_META_BYTES), 132, b""
     if head[128:132] != b"DICM":
