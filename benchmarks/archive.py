@@ -1,10 +1,10 @@
 """``predict --out`` over many files: files a second, processors, memory from beginning to end, kill and resume.
 
-Command: ``python benchmarks/archive.py [--files 3000] [--data FOLDER] [--kills 3] [--jobs N] [--work DIR]``. Half of
-the files are DICOM (series of 25 slices, every slice drawn for it), half pictures: hard links to those of ``--data``,
-or drawn ones. Cost: about 2 s of two cores for 1,000 files, twice that with kills. Memory is what the command and its
-workers hold together (proportional set size). Expected: as much at 100 % as at 10 %, about as many processors as there
-are, and "same" after the kills.
+Command: ``python benchmarks/archive.py [--files 3000] [--data FOLDER] [--kills 3] [--jobs N] [--flat] [--work DIR]``.
+Half of the files are DICOM (series of 25 slices, every slice drawn for it), half pictures: hard links to those of
+``--data``, or drawn ones. Cost: about 2 s of two cores for 1,000 files, twice that with kills. Memory is what the
+command and its workers hold together (proportional set size). Expected: as much at 100 % as at 10 %, about as many
+processors as there are, and "same" after the kills.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tumorlens.data.phantom import make_slices
 SERIES, FOLDER, SIDE = 25, 250, 96
 
 
-def make(root: Path, count: int, data: Path | None) -> None:
-    """Write ``count`` files: DICOM and pictures in turn, some hundred a folder."""
+def make(root: Path, count: int, data: Path | None, folder: int) -> None:
+    """Write ``count`` files: DICOM and pictures in turn, ``folder`` of them in each folder."""
     drawn = [one.image for one in make_slices(200, seed=11)]
     pictures = (
         [path for path in sorted(data.rglob("*")) if path.suffix.lower() in (".png", ".jpg", ".jpeg")] if data else []
@@ -44,7 +44,7 @@ def make(root: Path, count: int, data: Path | None) -> None:
             cv2.imwrite(str(root / "drawn" / f"{number}.png"), image)
         pictures = sorted((root / "drawn").iterdir())
     for number in range(count):
-        path = root / "scans" / f"{number // FOLDER:04d}" / f"{number}"
+        path = root / "scans" / f"{number // folder:04d}" / f"{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if number % 2:
             picture = pictures[number // 2 % len(pictures)]
@@ -149,12 +149,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of pictures to link to")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--flat", action="store_true", help="all files in one folder: its names are sorted in memory")
     parser.add_argument("--work", type=Path, help="where the files are made; those that are there are used")
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="archive-"))
     scans = work / "scans"
     if not scans.exists():
-        make(work, options.files, options.data)
+        make(work, options.files, options.data, options.files if options.flat else FOLDER)
     words = [str(scans)] + (["--jobs", str(options.jobs)] if options.jobs else [])
     straight, killed = work / "straight.jsonl", work / "killed.jsonl"
     for path in (straight, killed):

@@ -31,14 +31,14 @@ class TumorLensError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the whole error: it may have to travel from another process."""
-        return _again, (type(self), self.message, self.hint, self.code)
+        return again, (type(self), self.message, self.hint, self.code)
 
     def as_dict(self) -> dict[str, str]:
         """The error as the contract's ``{"code", "message", "hint"}``."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
-def _again(kind: type[TumorLensError], message: str, hint: str, code: str) -> TumorLensError:
+def again(kind: type[TumorLensError], message: str, hint: str, code: str) -> TumorLensError:
     """An error of a kind, as it was in another process; kinds may be made in other ways than the family."""
     error = kind.__new__(kind, message)
     TumorLensError.__init__(error, message, hint=hint, code=code)

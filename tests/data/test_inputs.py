@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,14 @@ from hypothesis import strategies as st
 
 from tumorlens import io
 from tumorlens.data import listing
-from tumorlens.data.inputs import Item, Note, frames_of, stream
+from tumorlens.data.inputs import Item, Note, check_maps, frames_of, stream
 from tumorlens.data.listing import Entry, natural, walk
-from tumorlens.errors import InputError
+from tumorlens.errors import InputError, UsageError
 
 Tree = Callable[..., Path]
 
 
-def items(named: str | Path, aside: Path | None = None) -> list[Item]:
+def items(named: str | Path, *aside: Path) -> list[Item]:
     return [found for found in stream(str(named), aside) if isinstance(found, Item)]
 
 
@@ -127,6 +129,19 @@ def test_an_input_that_is_nothing_is_an_item_with_its_problem(tmp_path: Path) ->
     assert not found["empty"][0].root
 
 
+def test_a_disk_that_fails_in_the_middle_of_a_file_is_told(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    root = tree("set", "a.png")
+    monkeypatch.setattr("tumorlens.io.content.Content.open", lambda content: Failing())
+    for ask in (io.read, io.kind_of, io.digest):
+        with pytest.raises(InputError, match="Input/output error") as caught:
+            ask(str(root / "a.png"))
+        assert caught.value.code == "unreadable"
+
+
 def test_a_table_gives_the_frames_that_it_names(tmp_path: Path) -> None:
     import numpy as np
 
@@ -146,6 +161,51 @@ def test_a_folder_aside_is_passed_over_wherever_it_lies(tree: Tree) -> None:
     (root / "link").symlink_to(root / "maps")
     assert len(items(root, root / "maps")) == 2
     assert len(items(root, root / "none")) == 4  # once a link that is refused
+
+
+def test_a_file_aside_is_not_even_opened_wherever_it_lies(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree("set", "masks/1.png", "a/out.state", "b/out.state")
+    (root / "link").symlink_to(root / "a")
+    opened: list[str] = []
+    kind_of = io.kind_of
+    monkeypatch.setattr("tumorlens.data.gather.kind_of", lambda path: (opened.append(path), kind_of(path))[1])
+    found = items(root, root / "link" / "out.state", root / "none" / "x")
+    # The one of another folder is opened, to see whether the masks are what is meant.
+    assert set(opened) == {str(root / "b" / "out.state")}
+    assert str(root / "a" / "out.state") not in [item.path for item in found]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_set_of_masks_is_looked_through_once(
+    tree: Tree, zipped: Callable[[Path], Path], packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("set", *(f"{folder}/masks/{number}.png" for folder in "ab" for number in range(10)))
+    named = zipped(root) if packed else root
+    looks: list[str] = []
+    for name in ("walk", "listing"):
+        real = getattr(listing, name)
+        monkeypatch.setattr(
+            f"tumorlens.data.inputs.{name}", lambda root, *rest, real=real: (looks.append(root), real(root, *rest))[1]
+        )
+    found = items(named)
+    assert len(found) == 20
+    assert not [item for item in found if item.problem]
+    assert len(looks) == 2  # the files, and once ahead
+
+
+def test_maps_may_not_hide_inputs(tree: Tree, tmp_path: Path) -> None:
+    root = tree(
+        "set", "p1/1.png", "maps/p1_1.png-0123abcd.png", "maps/.x.part", "both/1.png-0123abcd.png", "both/2.png"
+    )
+    (root / "maps" / "answers").write_text("")
+    for maps in (root, root / "p1", root / "both", root / "both" / ".." / "p1", root / "maps"):
+        with pytest.raises(UsageError, match="passed over"):
+            check_maps(str(root), str(maps))
+    check_maps(str(root), str(root / "maps"), ["answers"])
+    for maps in (root / "new", tmp_path / "new", root.parent):
+        check_maps(str(root), str(maps))
+    check_maps(str(root / "p1"), str(root))  # a folder above is not passed over
+    check_maps(str(root / "p1" / "1.png"), str(root / "p1"))
 
 
 def test_links_are_read_once_and_real_folders_first(tree: Tree) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import io
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ import tumorlens
 from tumorlens.cli.main import main
 from tumorlens.data.inputs import Item
 from tumorlens.data.phantom import make_slices
-from tumorlens.errors import EnvironmentFailure, ModelError, UsageError
-from tumorlens.pipeline import keeping
+from tumorlens.errors import EnvironmentFailure, InputError, MissingExtraError, ModelError, UsageError
+from tumorlens.pipeline import archiving, keeping, sharing
 from tumorlens.pipeline.answering import Answerer, Order, Part, packed, part_of
 from tumorlens.pipeline.archiving import Archive, _check_seen, answer_archive
 from tumorlens.pipeline.keeping import Ledger, state_of
@@ -137,8 +138,8 @@ def test_the_answers_are_those_of_one_by_one_and_the_series_come_last(archive: P
         else:
             assert mine["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
             assert mine.get("slices") == (list(other["slices"]) if "slices" in other else None)
-    assert not state_of(whole).exists()
-    assert [path.name for path in whole.parent.iterdir()] == [whole.name]
+    assert sorted(path.name for path in whole.parent.iterdir()) == [whole.name, state_of(whole).name]
+    assert state_of(whole).stat().st_size < 20_000  # that it is complete, and no more
 
 
 def test_what_is_said_is_what_is_said_without_a_file(archive: Path, model: Model, tmp_path: Path) -> None:
@@ -150,8 +151,7 @@ def test_what_is_said_is_what_is_said_without_a_file(archive: Path, model: Model
     assert any("text.jpg" in note for note in notes)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
-@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize(("form", "after"), [("jsonl", 0), ("jsonl", 3), ("csv", 1)])
 def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_file(
     form: str, after: int, archive: Path, model: Model, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,89 +192,189 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_file(
         rows = list(csv.DictReader(out.open()))
         assert {row["error"] for row in rows} >= {"mask", "not_an_image", "empty"}
         assert sum(row["series"] == "true" for row in rows) == 3
-    assert not state_of(out).exists()
+    ended = out.read_bytes()
+    assert any("is complete" in note for note in answer(asked(out, *what.named, form=form, resume=True), model))
+    assert out.read_bytes() == ended
 
 
-# What is committed is what was answered, however short the time was.
+# What is committed is what was answered; where a moment is counted, it does not depend on how fast anything is.
 PROGRAM = """
-import sys
+import multiprocessing, os, signal, sys
 from tumorlens.pipeline import keeping
+from tumorlens.pipeline.keeping import Ledger
 keeping._SECONDS = 0.0
+whom, after = sys.argv[1], int(sys.argv[2])
+add, parts = Ledger.add, 0
+
+def killing(self, keys, part):
+    global parts
+    add(self, keys, part)
+    parts += 1
+    if parts == after:
+        if whom == "worker":
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        else:
+            print("workers", *[child.pid for child in multiprocessing.active_children()], flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+Ledger.add = killing
 from tumorlens.cli.main import main
-sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[3:]))
 """
 
 
-def started(log: Path, *words: str | Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PROGRAM, "predict", *map(str, words)]
-    return subprocess.Popen(command, stdout=log.open("ab"), stderr=subprocess.STDOUT)
+def ended(log: Path, whom: str, after: int, *words: str | Path) -> int:
+    """The exit code of the command, one process of which is killed after so many parts; 0 for none."""
+    command = [sys.executable, "-c", PROGRAM, whom, str(after), "predict", *map(str, words)]
+    return subprocess.run(command, stdout=log.open("ab"), stderr=subprocess.STDOUT, check=False, timeout=300).returncode
 
 
-def workers(process: subprocess.Popen[bytes]) -> list[int]:
-    """The processes below one that answer."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()
-        if process.poll() is not None:
-            return
-        time.sleep(0.01)
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended; somebody else may have yet to ask how it has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at the processes of Linux")
 @pytest.mark.timeout(600)
 def test_kills_at_any_moment_lose_nothing_and_double_nothing(archive: Path, model: Model, tmp_path: Path) -> None:
     folder = tmp_path / "scans"
-    for number in range(4):
+    for number in range(3):
         shutil.copytree(archive, folder / str(number), copy_function=os.link)
     straight = tmp_path / "straight.jsonl"
     answer(asked(straight, folder), model)
     out, log = tmp_path / "answers.jsonl", tmp_path / "log"
-    chance = random.Random(5)
-    size, kills = 0, 0
-
-    def grown() -> bool:
-        return out.exists() and out.stat().st_size > size
-
     words = [folder, "--out", out, "--jobs", "2", "--resume"]  # where there is nothing to go on with, it begins
-    for kill in range(4):
-        process = started(log, *words)
-        size = (out.stat().st_size if out.exists() else 0) + chance.randrange(20_000)
-        until(grown, process, log)
-        time.sleep(chance.random() * 0.05)
-        below = workers(process)
-        if kill == 0 and below:  # a worker alone: another takes its place
-            os.kill(below[0], signal.SIGKILL)
-            size += 40_000
-            until(grown, process, log)
-            below = workers(process)
-        if process.poll() is None:
-            kills += 1
-            process.kill()
-        process.wait()
-        deadline = time.monotonic() + 30
-        while any(Path(f"/proc/{pid}").exists() for pid in below):  # nobody else would end them
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    assert kills >= 2
-    assert started(log, *words).wait() == 1, log.read_text()
+    for after in (1, 3):
+        assert ended(log, "command", after, *words) == -signal.SIGKILL, log.read_text()
+    deadline = time.monotonic() + 60
+    below = [
+        int(pid) for line in log.read_text().splitlines() if line.startswith("workers") for pid in line.split()[1:]
+    ]
+    assert below
+    while any(map(runs, below)):  # nobody else would end them
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert ended(log, "worker", 2, *words) == 1, log.read_text()  # another takes its place
     assert "a worker died" in log.read_text()
     assert "going on" in log.read_text()
     assert entries(out) == entries(straight)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "log", "scans", "straight.jsonl"]
-    ended = out.read_bytes()
-    assert started(log, *words).wait() == 0
-    assert "is complete" in log.read_text()
-    assert out.read_bytes() == ended
+    names = ["answers.jsonl", "answers.jsonl.state", "log", "scans", "straight.jsonl", "straight.jsonl.state"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+# A file that kills whoever opens it, one that takes for ever, and one that brings out a fault, in the processes that
+# begin with this.
+POISON = """
+import os, signal, sys, time
+
+def opened(event, words):
+    if event == "open" and str(words[0]).endswith("poison.png"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event == "open" and str(words[0]).endswith("odd.png"):
+        raise ZeroDivisionError("what the file holds")
+    if event == "open" and str(words[0]).endswith("slow.png"):
+        time.sleep(600)
+
+sys.addaudithook(opened)
+"""
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are started read :data:`POISON` first."""
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(POISON)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+
+
+@pytest.mark.timeout(600)
+def test_a_file_that_kills_its_worker_and_one_that_brings_out_a_fault_become_failures(
+    poisoned: None, archive: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "_TOGETHER", 2)
+    for name in ("a", "poison", "odd", "z"):
+        path = tmp_path / "scans" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(archive / "p0" / "0.png", path)
+    out = tmp_path / "a.jsonl"
+    notes = answer(asked(out, tmp_path / "scans", workers=Workers(2)), model)
+    found = {Path(entry["path"]).stem: entry.get("error") for entry in entries(out)}
+    assert {name: error and error["code"] for name, error in found.items()} == {
+        "a": None,
+        "poison": "crashed",
+        "odd": "internal",
+        "z": None,
+    }
+    assert "ZeroDivisionError at sitecustomize.py" in found["odd"]["message"]
+    assert "what the file holds" not in out.read_text()
+    assert any("a worker died" in note for note in notes)
+    assert any("poison.png killed the process" in note for note in notes)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at the processes of Linux")
+def test_who_stops_does_not_wait_for_what_is_in_work(
+    poisoned: None, archive: Path, model: Model, tmp_path: Path
+) -> None:
+    order = Order(None, model.predictor.bundle.sha256, "onnxruntime", "jsonl", None, os.getcwd())
+    shutil.copy(archive / "p0" / "0.png", tmp_path / "slow.png")
+    chunks = iter([packed([Item(str(path))]) for path in (archive / "p0" / "0.png", tmp_path / "slow.png")])
+    parts = sharing.answered(chunks, order, Workers(2), model, Told())
+    assert part_of(next(parts)).used == 1
+    below = [child.pid for child in multiprocessing.active_children() if child.pid]
+    assert below
+    parts.close()
+    deadline = time.monotonic() + 60
+    while any(map(runs, below)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_workers_that_die_whatever_they_are_asked_stop_the_run(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_alone", lambda chunk, order: None)
+    order = Order(None, model.predictor.bundle.sha256, "onnxruntime", "jsonl", None, os.getcwd())
+    with pytest.raises(EnvironmentFailure) as caught:
+        sharing._one_by_one(packed([Item("a.png")]), order, model.labels)
+    assert caught.value.code == "workers_died"
+
+
+def test_a_network_that_fails_whatever_it_is_asked_makes_no_answers(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tumorlens.load()
+    monkeypatch.setattr(broken.predictor, "run", lambda *_: 1 / 0)
+    monkeypatch.setattr(broken.predictor, "predict_slices", lambda *_: 1 / 0)
+    out = tmp_path / "a.jsonl"
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        answer(asked(out, archive / "p0"), broken)
+    assert not out.read_text()
+
+
+def test_a_run_that_goes_on_reads_in_processes_of_their_own(
+    archive: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart: list[bool] = []
+    real = archiving.answered
+
+    def seen(*given: Any, **named: Any) -> Any:
+        apart.append(named.pop("apart"))
+        return real(*given, **named)
+
+    monkeypatch.setattr(archiving, "answered", seen)
+
+    def stopped() -> Iterator[str]:
+        raise KeyboardInterrupt
+        yield
+
+    what = asked(tmp_path / "a.jsonl", archive / "p0" / "0.png", resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        answer(what, model, stopped())
+    answer(what, model)
+    assert apart == [False, True]
 
 
 def test_other_settings_are_refused(
@@ -300,6 +400,15 @@ def test_other_settings_are_refused(
         assert caught.value.code == "other_run"
     with pytest.raises(UsageError, match="another list of inputs"):
         answer(asked(out, archive / "p1", resume=True), model)
+    with pytest.raises(UsageError, match="another list of inputs"):  # another name of the same folder, in all answers
+        answer(asked(out, f"{archive}/", resume=True), model)
+    monkeypatch.setattr(archiving, "__version__", "0.0.1")
+    with pytest.raises(UsageError, match="another version of tumorlens"):
+        answer(asked(out, archive, resume=True), model)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="another working folder"):
+        answer(asked(out, archive, resume=True), model)
     assert out.read_bytes() == before
 
 
@@ -369,11 +478,66 @@ def test_a_state_without_its_file_is_begun_again_and_a_foreign_one_is_left_alone
 
 def test_an_input_that_occurs_twice_is_answered_once(archive: Path, model: Model, tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
-    picture = archive / "p0" / "0.png"
-    answer(asked(out, picture, archive / "p0", picture), model)
+    picture, nothing = archive / "p0" / "0.png", archive / "p2" / "nothing.dcm"
+    answer(asked(out, picture, nothing, archive / "p0", archive / "p2", picture), model)
     ids = [named(entry) for entry in entries(out)]
     assert len(ids) == len(set(ids))
-    assert ids[0] == str(picture)
+    assert ids[:2] == [str(picture), str(nothing)]
+
+
+def test_a_mask_that_is_named_itself_is_answered_though_its_folder_was_read(
+    archive: Path, model: Model, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.jsonl"
+    mask = archive / "p1" / "1_mask.png"
+    answer(asked(out, archive / "p1", mask), model)
+    codes = [entry.get("error", {}).get("code") for entry in entries(out) if entry["path"] == str(mask)]
+    assert codes == ["mask", None]
+
+
+def test_a_long_npz_is_divided_and_a_volume_is_not() -> None:
+    frames = tuple(range(2500))
+    long, volume = Item("set.NPZ!images", frames), Item("head.nii", frames)
+    found = [item for items in archiving._together([long, volume]) for item in items]
+    assert [len(item.frames or ()) for item in found] == [1024, 1024, 452, 2500]
+    assert sum((item.frames or () for item in found[:3]), ()) == frames
+
+
+def test_a_file_of_answers_without_its_state_is_left_alone(archive: Path, model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "a.jsonl"
+    for content in ("", "somebody's\n"):
+        out.write_text(content)
+        with pytest.raises(UsageError, match=r"without a\.jsonl\.state") as caught:
+            answer(asked(out, archive, resume=True), model)
+        assert caught.value.code == "exists"
+        assert out.read_text() == content
+
+
+def test_the_second_time_ends_like_the_first(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, code in (("p0", 0), ("p2", 1), ("none", 3)):
+        words = ["predict", str(archive / name), "--out", str(tmp_path / name), "--jobs", "1", "--resume"]
+        assert main(words) == code
+        content = (tmp_path / name).read_bytes()
+        capsys.readouterr()
+        assert main(words) == code
+        assert "is complete" in capsys.readouterr().err
+        assert (tmp_path / name).read_bytes() == content
+        assert main([*words, "--format", "csv"]) == 2
+
+
+def test_a_full_disk_is_one_clear_error_and_gives_up_the_lock(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    out = tmp_path / "a.jsonl"
+    ledger = Ledger(out, {}, "", resume=False)
+    assert ledger._file is not None
+    ledger._file.close()
+    with pytest.raises(EnvironmentFailure) as caught, ledger:
+        ledger._file = io.BufferedWriter(io.FileIO("/dev/full", "w"))
+        ledger.add([b"1"], Part(text="one\n", used=1))
+    assert caught.value.code == "disk_full"
+    with Ledger(out, {}, "", resume=True) as again:
+        assert again.before == 0
 
 
 def test_what_is_being_written_is_no_input(archive: Path, model: Model, tmp_path: Path) -> None:
@@ -384,6 +548,7 @@ def test_what_is_being_written_is_no_input(archive: Path, model: Model, tmp_path
     found = entries(folder / "p.jsonl")
     assert not [entry for entry in found if "a-maps" in named(entry)]
     assert not [note for note in notes if "passed over" in note]
+    assert not [entry for entry in found if "p.jsonl" in named(entry)]
     assert len(list(maps.iterdir())) == sum(entry.get("map") is not None for entry in found) > 0
 
 
@@ -421,6 +586,9 @@ def test_the_command_line(archive: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["--jobs", "2"], "name the file"),
         (["--ray", "auto"], "name the file"),
         (["--out", str(tmp_path / "b"), "--jobs", "0"], "expected 1 or more"),
+        (["--out", str(tmp_path / "b"), "--ray", ""], "auto, or host:port"),
+        (["--out", str(archive / "p0")], "name another file"),
+        (["--maps", str(archive / "p0")], "name a new folder"),
         (["--out", str(out)], "name another file"),
     ):
         assert main(["predict", str(archive / "p0"), *words]) == 2
@@ -458,6 +626,64 @@ def test_a_worker_that_sees_something_else_makes_no_answers(archive: Path, model
     with pytest.raises(EnvironmentFailure) as caught:
         _check_seen(unseen)
     assert caught.value.code == "not_shared"
+    other = part_of(Answerer(replace(right, version="0.0.1"))(chunk))
+    with pytest.raises(EnvironmentFailure, match=r"0\.0\.1"):
+        other.check()
     broken = part_of(Answerer(right)(b"{"))
     with pytest.raises(RuntimeError, match="JSONDecodeError"):
         broken.check()
+
+
+def test_what_a_machine_lacks_is_no_answer(
+    archive: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Order(None, model.predictor.bundle.sha256, "onnxruntime", "jsonl", None, os.getcwd())
+    picture = str(archive / "p0" / "0.png")
+
+    def lacking(*_: Any) -> Any:
+        raise MissingExtraError("pydicom", "dicom")
+
+    def forbidden(*_: Any) -> Any:
+        raise InputError("not allowed", code="no_permission")
+
+    monkeypatch.setattr("tumorlens.pipeline.model.frames_of", lacking)
+    part = part_of(Answerer(order, model)(packed([Item(picture)])))
+    with pytest.raises(MissingExtraError, match="pydicom"):
+        part.check()
+    monkeypatch.setattr("tumorlens.pipeline.model.frames_of", forbidden)
+    part = part_of(Answerer(order, model)(packed([Item(picture), Item(str(tmp_path / "a.zip") + "!x.png")])))
+    assert [path for path, _ in part.unseen] == [picture, str(tmp_path / "a.zip")]
+    with pytest.raises(EnvironmentFailure) as caught:  # this process may read it
+        _check_seen(part)
+    assert caught.value.code == "not_shared"
+
+
+def test_a_disk_that_is_gone_makes_no_answers(archive: Path, model: Model, tmp_path: Path) -> None:
+    order = Order(None, model.predictor.bundle.sha256, "onnxruntime", "jsonl", None, os.getcwd())
+    disk = tmp_path / "disk"
+    (disk / "p0").mkdir(parents=True)
+    shutil.copy(archive / "p0" / "0.png", disk / "p0")
+    for path, root in ((disk / "p0" / "7.png", disk), (disk / "p0" / "7.png", "")):  # one file alone; one named itself
+        _check_seen(part_of(Answerer(order, model)(packed([Item(str(path), root=str(root))]))))
+    for path, root in (
+        (disk / "p1" / "7.png", disk),
+        (disk / "p0" / "7.png", tmp_path / "other"),
+        (tmp_path / "empty" / "7.png", tmp_path),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        part = part_of(Answerer(order, model)(packed([Item(str(path), root=str(root))])))
+        with pytest.raises(EnvironmentFailure, match="is gone"):
+            _check_seen(part)
+
+
+def test_a_cluster_that_is_not_there_leaves_nothing_behind(
+    archive: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise EnvironmentFailure("there is no Ray cluster", code="no_cluster")
+
+    monkeypatch.setattr(archiving, "check", lambda workers: None)
+    monkeypatch.setattr(archiving, "connected", refused)
+    with pytest.raises(EnvironmentFailure):
+        answer(asked(tmp_path / "a.jsonl", archive, workers=Workers(0, "auto")), model)
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -78,8 +79,28 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("resume", "jobs", "ray"):
         if getattr(arguments, name) and not arguments.out:
             raise UsageError(f"--{name} needs --out FILE", hint="name the file that the answers go to")
+    if arguments.ray == "":
+        raise UsageError("found --ray without an address", hint="auto, or host:port")
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"found {arguments.jobs} jobs, expected 1 or more")
+    _check_places(arguments)
+
+
+def _check_places(arguments: argparse.Namespace) -> None:
+    """Refuse to write over inputs, or where they would not be read.
+
+    Raises:
+        UsageError: saying what to give instead.
+    """
+    from tumorlens.data.inputs import check_maps
+    from tumorlens.pipeline.keeping import files_of
+
+    own = files_of(Path(arguments.out)) if arguments.out else []
+    for name in arguments.input:
+        if os.path.realpath(name) in map(os.path.realpath, own):
+            raise UsageError(f"{name} is an input, and belongs to --out", hint="name another file for --out")
+        if arguments.maps:
+            check_maps(name, arguments.maps, [path.name for path in own])
 
 
 def _shown(arguments: argparse.Namespace, model: Model, tell: Reporter) -> tuple[int, int]:
@@ -118,9 +139,6 @@ def _written(arguments: argparse.Namespace, model: Model, tell: Reporter) -> tup
     except KeyboardInterrupt:
         tell.note(f"{asked.out} keeps what was answered: the same command with --resume goes on")
         raise
-    if counts is None:
-        tell.note(f"{asked.out} is complete: nothing to go on with")
-        return 1, 0
     tell.note(f"{asked.out}: {counts.used} answers, {counts.failed} inputs that could not be used")
     return counts.used, counts.failed
 

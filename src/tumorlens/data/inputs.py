@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,6 +23,10 @@ from tumorlens.data.specs import parse
 from tumorlens.errors import DataError, EnvironmentFailure, InputError, UsageError
 from tumorlens.io.arrays import image_array_names
 from tumorlens.io.content import not_found
+
+Paths = Collection[str | os.PathLike[str]]
+# How the names of maps end, see tumorlens.pipeline.model.
+_MAP = re.compile(r"-[0-9a-f]{8}\.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Note:
     text: str
 
 
-def stream(named: str, aside: str | os.PathLike[str] | None = None) -> Iterator[Item | Note]:
+def stream(named: str, aside: Paths = ()) -> Iterator[Item | Note]:
     """The files behind one input, in an order that is the same every time; labels and splits mean nothing here.
 
     Of a folder, names are read while the files are answered, and no file is opened. A ``.csv``, ``.npz``, data set of
@@ -62,7 +67,7 @@ def stream(named: str, aside: str | os.PathLike[str] | None = None) -> Iterator[
     Args:
         named: a file, ``archive.zip!member``, a folder, a ``.zip``, a ``.csv`` of paths, an ``.npz``, ``kaggle:…``,
             ``phantom``, ``dicomweb:…``.
-        aside: a folder that is passed over wherever it lies: where maps are being written.
+        aside: folders and files that are passed over wherever they lie below a folder: what is being written.
 
     Yields:
         Files, those that cannot be used and tumour masks with their ``problem``. An input that is nothing at all is one
@@ -114,7 +119,30 @@ def nothing_in(root: str, others: int) -> InputError:
     return InputError(f"{root} holds {held}", hint="name images, or a folder with images", code="empty")
 
 
-def _found(named: str, aside: str | os.PathLike[str] | None) -> Iterator[Item | Note]:
+def check_maps(named: str, maps: str, own: Collection[str] = ()) -> None:
+    """Refuse a folder of maps that would hide inputs: it is passed over where it lies below a folder that is read.
+
+    Args:
+        named: an input.
+        maps: where maps go; need not be there.
+        own: names of other files that are written there.
+
+    Raises:
+        UsageError: when it lies in the input and holds what are no maps.
+    """
+    root, folder = os.path.realpath(named), os.path.realpath(maps)
+    if not os.path.isdir(root) or not os.path.isdir(folder) or os.path.commonpath([root, folder]) != root:
+        return
+    with os.scandir(folder) as found:
+        others = any(not (one.name.startswith(".") or one.name in own or _MAP.search(one.name)) for one in found)
+    if others:
+        raise UsageError(
+            f"the folder of maps {maps} lies in the input {named} and holds other files, which would be passed over",
+            hint="name a new folder",
+        )
+
+
+def _found(named: str, aside: Paths) -> Iterator[Item | Note]:
     if is_address(named):
         yield from _series_on(named)
         return
@@ -163,19 +191,21 @@ def _listed(manifest: Manifest) -> Iterator[Item | Note]:
         yield Item(path, tuple(row.frame for row in rows))
 
 
-def _below(root: str, aside: str | os.PathLike[str] | None) -> Iterator[Item]:
+def _below(root: str, aside: Paths) -> Iterator[Item]:
     """The files in a folder or archive, the masks among them with a problem."""
     found = None
-    others = False  # whether an image lies anywhere but in folders called masks, which else are what is meant
+    # Whether an image lies anywhere but in folders called masks, which else are what is meant; None: not known yet.
+    others: bool | None = None
     for found, is_mask in _marked(root, aside):
         problem = None
         if isinstance(found, Skipped):
             problem = found
         elif is_below_masks(found):
-            others = others or any(_is_other(one) for one, _ in _marked(root, aside))
+            if others is None:  # looked for once: the whole tree may be read for it
+                others = any(_is_other(one) for one, _ in _marked(root, aside))
             is_mask = is_mask or others
-        else:
-            others = others or _is_other(found)
+        elif others is None and _is_other(found):
+            others = True
         if isinstance(found, Entry) and is_mask and isinstance(candidate(found), Entry):
             problem = _mask(found)
         yield Item(found.path, root=root, problem=problem)
@@ -187,7 +217,7 @@ def _is_other(found: Entry | Skipped) -> bool:
     return isinstance(found, Entry) and not is_below_masks(found) and isinstance(candidate(found), Entry)
 
 
-def _marked(root: str, aside: str | os.PathLike[str] | None) -> Iterator[tuple[Entry | Skipped, bool]]:
+def _marked(root: str, aside: Paths) -> Iterator[tuple[Entry | Skipped, bool]]:
     """The files in a folder or archive, and whether each is a mask of one beside it."""
     masks: set[str] = set()
     if os.path.isdir(root):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,12 +118,12 @@ def listing(root: str) -> Listing:
     return _in_folder(root) if os.path.isdir(root) else _in_zip(root)
 
 
-def walk(root: str, aside: str | os.PathLike[str] | None = None) -> Iterator[Folder | Entry | Skipped | Junk]:
+def walk(root: str, aside: Collection[str | os.PathLike[str]] = ()) -> Iterator[Folder | Entry | Skipped | Junk]:
     """The files below a folder, one after another; only the names in the folders that are open are in memory.
 
     Args:
         root: the folder.
-        aside: a folder that is passed over wherever it lies, or None.
+        aside: folders and files that are passed over wherever they lie; files need not be there yet.
 
     Yields:
         Every folder before what it holds, which is in natural order, links last; files that may be images; files that
@@ -131,22 +131,29 @@ def walk(root: str, aside: str | os.PathLike[str] | None = None) -> Iterator[Fol
     """
     # A link may lead back up or to a folder that is read anyway: each real folder is read once.
     seen: dict[tuple[int, int], bool] = {}
-    if aside is not None and os.path.isdir(aside):
-        seen[_number(aside)] = False
+    left_out: set[tuple[tuple[int, int], str]] = set()
+    for one in map(Path, aside):
+        if one.is_dir():
+            seen[_number(one)] = False
+        elif one.parent.is_dir():
+            left_out.add((_number(one.parent), one.name))
     # A stack of our own: folders may be nested deeper than Python may recurse.
-    stack = [_inside(root, (), seen)]
+    stack = [_inside(root, (), seen, left_out)]
     while stack:
         found = next(stack[-1], None)
         if found is None:
             stack.pop()
         elif isinstance(found, tuple):
-            stack.append(_inside(*found, seen))
+            stack.append(_inside(*found, seen, left_out))
         else:
             yield found
 
 
 def _inside(
-    folder: str, parts: tuple[str, ...], seen: dict[tuple[int, int], bool]
+    folder: str,
+    parts: tuple[str, ...],
+    seen: dict[tuple[int, int], bool],
+    left_out: Collection[tuple[tuple[int, int], str]],
 ) -> Iterator[Folder | Entry | Skipped | Junk | tuple[str, tuple[str, ...]]]:
     """What a folder holds, the folders among it as path and parts; nothing when it cannot be opened or is known."""
     try:
@@ -156,7 +163,11 @@ def _inside(
                 yield Skipped(folder, "link", f"{folder} links to a folder that has been read already")
             return
         with os.scandir(folder) as found:
-            children = sorted((child.is_symlink(), _name_key(child.name), _is_folder(child)) for child in found)
+            children = sorted(
+                (child.is_symlink(), _name_key(child.name), _is_folder(child))
+                for child in found
+                if (number, child.name) not in left_out
+            )
     except OSError as error:
         code = "no_permission" if isinstance(error, PermissionError) else "not_found"
         yield Skipped(shown(folder), code, f"the folder {shown(folder)} cannot be opened")

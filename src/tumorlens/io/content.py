@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import itertools
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -38,22 +40,26 @@ class Content:
     key: tuple[object, ...]
 
     def head(self, count: int) -> bytes:
-        """The first ``count`` bytes, or fewer when there are fewer."""
+        """The first ``count`` bytes, or fewer when there are fewer.
+
+        Raises:
+            InputError: ``no_permission``, ``not_found``, ``unreadable``.
+        """
         if self.data is not None:
             return self.data[:count]
-        with self.open() as file:
+        with self.open() as file, reading(self.name):
             return file.read(count)
 
     def bytes(self, limits: Limits = DEFAULT) -> bytes:
         """All bytes.
 
         Raises:
-            InputError: ``too_large``, ``no_permission``, ``not_found``.
+            InputError: ``too_large``, ``no_permission``, ``not_found``, ``unreadable``.
         """
         if self.data is not None:
             return self.data
         limits.check_bytes(self.name, self.size)
-        with self.open() as file:
+        with self.open() as file, reading(self.name):
             return file.read()
 
     def open(self) -> BinaryIO:
@@ -119,6 +125,23 @@ def not_found(path: str) -> InputError:
         close = []
     hint = f"did you mean {os.path.join(folder, close[0])}?" if close else "check the spelling and the folder"
     return InputError(f"{path} does not exist", hint=hint, code="not_found")
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn a disk that fails in the middle of a file into :class:`InputError`.
+
+    Raises:
+        InputError: ``unreadable``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{name!r} cannot be read: {error.strerror or error}",
+            hint="is its disk connected, and in order?",
+            code="unreadable",
+        ) from error
 
 
 def unopened(name: str, error: Exception) -> InputError:

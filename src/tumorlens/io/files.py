@@ -130,7 +130,7 @@ def digest(path: str, *, limits: Limits = DEFAULT) -> str:
         pixels = _frames(content, kind, limits).pixels[0]
         return hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes()).hexdigest()
     total = hashlib.sha256()
-    with content.open() as file:
+    with content.open() as file, contents.reading(content.name):
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()

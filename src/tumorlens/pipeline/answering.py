@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from tumorlens import errors
+from tumorlens import __version__, errors
 from tumorlens.data.dicomweb.address import is_address
 from tumorlens.data.inputs import Item
-from tumorlens.errors import EnvironmentFailure, ModelError, TumorLensError
+from tumorlens.errors import EnvironmentFailure, InputError, MissingExtraError, ModelError, TumorLensError
 from tumorlens.inference import Failure, Prediction, SeriesPrediction
 from tumorlens.inference.lines import line
 from tumorlens.inference.result import Answer
@@ -35,6 +36,7 @@ class Order:
         maps: folder of the activation maps, or None.
         folder: that paths are relative to.
         threads: of each worker.
+        version: of tumorlens.
     """
 
     model: str | None
@@ -44,6 +46,7 @@ class Order:
     maps: str | None
     folder: str
     threads: int = 1
+    version: str = __version__
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +56,8 @@ class Part(msgspec.Struct, forbid_unknown_fields=True):
         text: lines, in the order of the files.
         used: answers among them.
         failed: sentences about files that could not be used, one for each.
-        unseen: those among them that the worker has not found at all.
+        unseen: those among them that the worker has not found at all or may not read, each with the folder or archive
+            that it was found in.
         roots: folder or archive → answers, files passed over, and one of these.
         slices: what has to be kept of the slices of DICOM series that lie in a file each, in the order of the files.
         error: kind, message, hint and code of what stopped the worker; empty when nothing did.
@@ -62,7 +66,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True):
     text: str = ""
     used: int = 0
     failed: list[str] = []
-    unseen: list[str] = []
+    unseen: list[tuple[str, str]] = []
     roots: dict[str, tuple[int, int, str]] = {}
     slices: list[dict[str, Any]] = []
     error: tuple[str, ...] = ()
@@ -74,9 +78,7 @@ class Part(msgspec.Struct, forbid_unknown_fields=True):
             family = getattr(errors, kind, None)
             if family is None:
                 raise RuntimeError(message)
-            found: TumorLensError = family.__new__(family, message)
-            TumorLensError.__init__(found, message, hint=hint, code=code)
-            raise found
+            raise errors.again(family, message, hint, code)
 
 
 # JSON, whose escapes carry file names that are no text in any encoding.
@@ -95,6 +97,28 @@ def part_of(content: bytes) -> Part:
     return msgspec.convert(json.loads(content), Part)
 
 
+def joined(parts: Iterable[Part]) -> Part:
+    """One part of several, in their order; the error is that of the first that has one."""
+    whole = Part()
+    for part in parts:
+        whole.text += part.text
+        whole.used += part.used
+        whole.failed += part.failed
+        whole.unseen += part.unseen
+        whole.slices += part.slices
+        whole.error = whole.error or part.error
+        for root, (answered, passed, example) in part.roots.items():
+            before = whole.roots.get(root, (0, 0, ""))
+            whole.roots[root] = before[0] + answered, before[1] + passed, before[2] or example
+    return whole
+
+
+def failed(item: Item, error: InputError, form: str, labels: Sequence[str]) -> Part:
+    """The part that says why a file could not be used."""
+    failure = Failure(item.path, error)
+    return Part(text=line(failure, form, labels), failed=[failure.sentence], roots={item.root: (1, 0, "")})
+
+
 class Answerer:
     """Answers files with one model, which it loads when the first come.
 
@@ -109,31 +133,61 @@ class Answerer:
         self._pool = ThreadPoolExecutor(max_workers=order.threads)
 
     def __call__(self, chunk: bytes) -> bytes:
-        """The packed :class:`Part` for packed files. Nothing is raised: errors travel in the part."""
+        """The packed :class:`Part` for packed files. Nothing is raised: errors travel in the part.
+
+        For no files the network runs all the same: whether this machine can answer at all.
+        """
         try:
-            return packed(self._part(items_of(chunk)))
+            return packed(self._answered(items_of(chunk)))
         except TumorLensError as error:
             return packed(Part(error=(type(error).__name__, error.message, error.hint, error.code)))
-        except Exception:  # noqa: BLE001 - told by the process that asked
-            return packed(Part(error=("", traceback.format_exc(), "", "")))
+        except Exception as error:  # noqa: BLE001 - told by the process that asked
+            return packed(Part(error=("", _place(error), "", "")))
+
+    def _answered(self, items: Sequence[Item]) -> Part:
+        if not items:
+            self._try()
+            return Part()
+        try:
+            return self._part(items)
+        except TumorLensError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of which file is not known
+            self._try()  # raises what says nothing about the files
+            if len(items) > 1:
+                half = len(items) // 2
+                return joined([self._answered(items[:half]), self._answered(items[half:])])
+            unexpected = InputError(
+                f"{items[0].path} cannot be answered: {_place(error)}",
+                hint="this is a fault in tumorlens; please report it",
+                code="internal",
+            )
+            return failed(items[0], unexpected, self._order.form, self._loaded().labels)
+
+    def _try(self) -> None:
+        model = self._loaded()
+        size = model.info.recipe.size
+        model.predictor.run(np.zeros((1, size, size), np.uint8))
 
     def _part(self, items: Sequence[Item]) -> Part:
-        self._model = self._model or self._loaded()
+        model = self._loaded()
         part, text = Part(), []
         kept: dict[str, list[dict[str, Any]]] = {}
-        for item, answer in self._answers(self._model, items):
+        for item, answer in self._answers(model, items):
             answered, passed, example = part.roots.get(item.root, (0, 0, ""))
             if answer is None:
                 part.roots[item.root] = answered, passed + 1, example or item.path
                 continue
             part.roots[item.root] = answered + 1, passed, example
-            text.append(line(answer, self._order.form, self._model.labels))
+            text.append(line(answer, self._order.form, model.labels))
             if isinstance(answer, Failure):
-                if isinstance(answer.error, EnvironmentFailure):  # it says nothing about the file
-                    raise answer.error
+                error = answer.error
+                # These say nothing about the file.
+                if isinstance(error, EnvironmentFailure) or error.code == MissingExtraError.code:
+                    raise error
                 part.failed.append(answer.sentence)
-                if answer.error.code == "not_found" and not _is_there(answer.path):
-                    part.unseen.append(answer.path)
+                if error.code == "no_permission" or (error.code == "not_found" and not os.path.exists(on_disk(item))):
+                    part.unseen.append((on_disk(item), item.root))
                 continue
             part.used += 1
             if isinstance(answer, Prediction) and answer.frame is None and answer.series:
@@ -157,8 +211,18 @@ class Answerer:
         yield from model.predict_items(files, self._pool, maps)
 
     def _loaded(self) -> Model:
+        self._model = self._model or self._load()
+        return self._model
+
+    def _load(self) -> Model:
         import cv2
 
+        if self._order.version != __version__:
+            raise EnvironmentFailure(
+                f"a worker has tumorlens {__version__}, expected {self._order.version}",
+                hint="the same version of tumorlens must be on every machine of the cluster",
+                code="not_shared",
+            )
         folder = self._order.folder
         try:
             if os.getcwd() != folder:
@@ -181,8 +245,15 @@ class Answerer:
         return model
 
 
-def _is_there(path: str) -> bool:
-    return os.path.exists(path) or os.path.exists(path.partition("!")[0])
+def on_disk(item: Item) -> str:
+    """The file itself, or the archive that it is in."""
+    return item.path if os.path.exists(item.path) else item.path.partition("!")[0]
+
+
+def _place(error: Exception) -> str:
+    """What went wrong and where, without the text of the error, which may repeat what a file holds."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return type(error).__name__ + "".join(f" at {Path(one.filename).name}:{one.lineno}" for one in last)
 
 
 _LEFT_OUT = {"embedding", "activation", "mask", "image", "model", "map", "ms"}

@@ -9,10 +9,11 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from tumorlens import __version__
 from tumorlens.data.dicomweb.address import is_address, shown
 from tumorlens.data.inputs import Item, nothing_in, passed_over, stream
 from tumorlens.errors import EnvironmentFailure, UsageError
@@ -21,14 +22,16 @@ from tumorlens.inference.lines import head, line
 from tumorlens.inference.result import Answer
 from tumorlens.io.atomic import writing
 from tumorlens.pipeline.answering import Order, Part, packed, part_of, slice_of
-from tumorlens.pipeline.keeping import Ledger, state_of
+from tumorlens.pipeline.keeping import Ledger
 from tumorlens.pipeline.model import Model, told
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.sharing import answered, check, cores
-from tumorlens.pipeline.spreading import Workers
+from tumorlens.pipeline.sharing import answered, check, connected
+from tumorlens.pipeline.spreading import Workers, cores
 
 # Slices that are answered together: a batch of the network, and what is asked again when a worker dies.
 _TOGETHER = 32
+# Images of an .npz, which has many, that are answered together: its array is read once for them.
+_IMAGES = 1024
 # Many slices each, as a rule.
 _VOLUMES = (".nii", ".nii.gz")
 _TELL_SECONDS = 60.0
@@ -72,7 +75,7 @@ class Counts:
     failed: int
 
 
-def answer_archive(asked: Archive, model: Model, names: Iterable[str], tell: Reporter) -> Counts | None:
+def answer_archive(asked: Archive, model: Model, names: Iterable[str], tell: Reporter) -> Counts:
     """Answer all inputs, but for those that have been answered before.
 
     The order of the answers is that of the inputs, each folder's in natural order; the answers for DICOM series of
@@ -85,23 +88,28 @@ def answer_archive(asked: Archive, model: Model, names: Iterable[str], tell: Rep
         tell: told about unusable inputs, and now and then how far it is.
 
     Returns:
-        What the file holds now, also from before; None when there was nothing to go on with, because it is complete.
+        What the file holds now, also from before.
 
     Raises:
         UsageError: ``exists``, ``running``, ``other_run``, as :class:`tumorlens.pipeline.keeping.Ledger`; for
             ``dicomweb:`` on a cluster.
-        EnvironmentFailure: when the answers cannot be written, workers keep dying, or the cluster cannot be reached or
-            does not see the files.
+        EnvironmentFailure: when the answers cannot be written, workers die whatever they are asked, the cluster cannot
+            be reached or does not see the files, or a folder is gone while it is read.
+        TumorLensError: ``missing_extra`` for a file that needs a package which is not installed.
     """
     for name in asked.named:
         _check_name(name, asked.workers)
     check(asked.workers)
-    if asked.resume and asked.out.exists() and not state_of(asked.out).exists():
-        return None
     if asked.maps is not None:
         with writing(asked.maps):
             Path(asked.maps).mkdir(parents=True, exist_ok=True)
-    with Ledger(asked.out, _settings(asked, model), head(asked.form, model.labels), resume=asked.resume) as ledger:
+    with (
+        connected(asked.workers, tell),
+        Ledger(asked.out, _settings(asked, model), head(asked.form, model.labels), resume=asked.resume) as ledger,
+    ):
+        if ledger.complete:
+            tell.note(f"{asked.out} is complete: nothing to go on with")
+            return Counts(ledger.used, ledger.failed)
         if ledger.before:
             tell.note(f"{asked.out}: going on; {ledger.before} inputs have been answered")
         _answer(asked, model, names, ledger, tell)
@@ -125,7 +133,9 @@ def _answer(asked: Archive, model: Model, names: Iterable[str], ledger: Ledger, 
     chunks = _chunks(asked, names, ledger, waiting, tell)
     begun = last = time.monotonic()
     count = 0
-    with closing(answered(chunks, _order(asked, model), asked.workers, model, tell)) as parts:
+    # The run before may have been killed by a file that this process would have to read again.
+    found = answered(chunks, _order(asked, model), asked.workers, model, tell, apart=ledger.going_on)
+    with closing(found) as parts:
         for content in parts:
             part = part_of(content)
             part.check()
@@ -141,14 +151,30 @@ def _answer(asked: Archive, model: Model, names: Iterable[str], ledger: Ledger, 
 
 
 def _check_seen(part: Part) -> None:
-    """A file that is here, and that a worker has not found, must not become an answer."""
-    for path in part.unseen:
-        if os.path.exists(path):
+    """What a worker cannot read must not become an answer when it can be read here, or when its disk is gone."""
+    for path, root in part.unseen:
+        if os.access(path, os.R_OK):
             raise EnvironmentFailure(
                 f"a worker does not see {path}",
                 hint="the files must lie where every machine of the cluster has them under the same path",
                 code="not_shared",
             )
+        folder = os.path.dirname(path) or os.curdir
+        if root and not os.path.exists(path) and not (os.path.exists(root) and _holds_any(folder)):
+            raise EnvironmentFailure(
+                f"{folder} was there and is gone, with what it held",
+                hint="is its disk connected? --resume goes on",
+                code="not_found",
+            )
+
+
+def _holds_any(folder: str) -> bool:
+    """Whether a folder is there with anything in it; the place of a disk that was removed stays, and is empty."""
+    try:
+        with os.scandir(folder) as found:
+            return any(found)
+    except OSError:
+        return False
 
 
 def _chunks(
@@ -158,11 +184,13 @@ def _chunks(
 
     Where they are divided does not depend on what has been answered: a batch of other slices could round otherwise.
     """
-    own = {os.path.abspath(path) for path in ledger.files}
-    found = chain.from_iterable(told(stream(_check_name(name, asked.workers), asked.maps), tell) for name in names)
-    # What is being written may lie below a folder that is read.
-    for items in _together(item for item in found if not item.root or os.path.abspath(item.path) not in own):
-        every = {_key(item.path, item.frames, item.problem and item.problem.code): item for item in items}
+    # What is being written may lie below a folder that is read. Not even to look at it may this process open its own
+    # state: closing a file gives up all locks (POSIX) that a process has on it.
+    aside = [*map(str, ledger.files), *([asked.maps] if asked.maps else [])]
+    found = chain.from_iterable(told(stream(_check_name(name, asked.workers), aside), tell) for name in names)
+    for items in _together(found):
+        # The same file may be a mask in its folder, and an image where it is named itself.
+        every = {_key(item.path, item.frames, _is_mask(item)): item for item in items}
         new = ledger.begin(list(every))
         left = {key: item for key, item in every.items() if key in new}
         if left:
@@ -173,7 +201,7 @@ def _chunks(
 def _together(found: Iterable[Item]) -> Iterator[list[Item]]:
     items: list[Item] = []
     slices = 0
-    for item in found:
+    for item in chain.from_iterable(map(_divided, found)):
         items.append(item)
         volume = is_address(item.path) or item.path.lower().endswith(_VOLUMES)
         slices += len(item.frames) if item.frames else _TOGETHER if volume else 1
@@ -182,6 +210,20 @@ def _together(found: Iterable[Item]) -> Iterator[list[Item]]:
             items, slices = [], 0
     if items:
         yield items
+
+
+def _divided(item: Item) -> Iterator[Item]:
+    """The images of an ``.npz`` in portions; a volume has one answer more, about all of it."""
+    frames = item.frames or ()
+    if len(frames) <= _IMAGES or ".npz!" not in item.path.lower():
+        yield item
+        return
+    for start in range(0, len(frames), _IMAGES):
+        yield replace(item, frames=frames[start : start + _IMAGES])
+
+
+def _is_mask(item: Item) -> bool:
+    return item.problem is not None and item.problem.code == "mask"
 
 
 def _add(ledger: Ledger, kind: str, name: str, answer: Answer, asked: Archive, model: Model, tell: Reporter) -> None:
@@ -220,11 +262,14 @@ def _order(asked: Archive, model: Model) -> Order:
 
 def _settings(asked: Archive, model: Model) -> dict[str, str]:
     """What makes answers comparable. What is asked of a server has no part in it: hashes of patient IDs are guessed."""
-    named = [os.path.abspath(name) if os.path.exists(name) else shown(name) for name in asked.named]
+    named = [shown(name) for name in asked.named]
     return {
+        "version of tumorlens": __version__,
         "model": model.predictor.bundle.sha256,
         "engine": asked.engine,
         "format": asked.form,
+        # Answers hold paths as they were named: the same folder by another name would be answered once more.
+        "working folder": os.getcwd(),
         "list of inputs": hashlib.sha256(json.dumps(named).encode()).hexdigest(),
         "folder of maps": "" if asked.maps is None else os.path.abspath(asked.maps),
     }

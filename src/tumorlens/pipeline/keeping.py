@@ -1,9 +1,10 @@
 """A file of answers and what is known about it, so that a run that was killed at any moment can go on.
 
 Lines go into FILE; beside it ``FILE.state`` (SQLite) says how far FILE was written, which inputs these lines are about,
-and what has to be kept of slices until their series is complete. About once a second FILE is flushed to the disk, then
-the database commits. What FILE holds beyond the last commit is cut off when the run goes on, and asked again. The state
-is removed when the run ends well.
+and what has to be kept of slices until their series is complete. About once a second, while answers come, FILE is
+flushed to the disk, then the database commits. What FILE holds beyond the last commit is cut off when the run goes on,
+and asked again. When the run has ended, only the settings and the counts stay in the state: it says that FILE is
+complete.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -23,7 +24,7 @@ from tumorlens.io.atomic import writing
 from tumorlens.pipeline.answering import Part
 
 SUFFIX = ".state"
-_SCHEMA = 1
+_SCHEMA = 2
 _OURS = 0x544C4153  # PRAGMA application_id
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -47,6 +48,8 @@ class Ledger:
 
     Attributes:
         before: how many inputs had been answered when it was opened.
+        going_on: there is a run to go on with.
+        complete: that run has ended; nothing is to be done.
 
     Raises:
         UsageError: ``exists``; ``running`` when another process has it; ``other_run`` for other settings.
@@ -55,51 +58,54 @@ class Ledger:
 
     def __init__(self, out: Path, settings: Mapping[str, str], head: str, *, resume: bool) -> None:
         self._out, self._state = out, state_of(out)
-        going_on = resume and out.exists() and self._state.exists()
-        if out.exists() and not going_on:
+        self.going_on = resume and out.exists() and self._state.exists()
+        if out.exists() and not self.going_on:
             raise _exists(out, self._state)
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO | None = None
         self._begun: set[bytes] = set()
+        self.before = 0
         self._base = self._opened()
         try:
             with self._failing():
-                if not going_on:
+                if not self.going_on:
                     self._begin(settings)
                 self._check(settings)
                 self._about = {name: int(value) for name, value in self._all() if name in _COUNTS}
-                self.before = self._base.execute("SELECT COUNT(*) FROM done").fetchone()[0]
-                self._base.execute("BEGIN")
-            self._open_file()
+                self.complete = bool(self._about["complete"])
+                if not self.complete:
+                    self.before = self._base.execute("SELECT COUNT(*) FROM done").fetchone()[0]
+                    self._base.execute("BEGIN")
+            if not self.complete:
+                self._open_file()
         except BaseException:
             self.close()
             raise
         self._committed = time.monotonic()
-        if self._about["offset"] == 0:
+        if not self._about["offset"]:
             self._write(head)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Without an error the run has ended well, and the state is not needed any more.
+        """Without an error the run has ended.
 
         With one, what was added since the last commit is forgotten, as a kill would do: it may be half there.
         """
         try:
-            if error is None:
+            if error is None and not self.complete:
+                self._about["complete"] = 1
                 self.commit()
+                self._shrink()
         finally:
             self.close()
-        if error is None:
-            with writing(self._state):
-                self._state.unlink()
 
     @property
     def files(self) -> list[Path]:
         """What is being written."""
-        return [self._out, self._state, self._state.with_name(self._state.name + "-journal")]
+        return files_of(self._out)
 
     @property
     def used(self) -> int:
@@ -179,10 +185,21 @@ class Ledger:
 
     def close(self) -> None:
         """Close both; what was not committed is forgotten."""
-        if self._file is not None:
-            self._file.close()
+        try:
+            if self._file is not None:
+                with suppress(OSError):  # it flushes once more: a full disk has been told of
+                    self._file.close()
+        finally:
             self._file = None
-        self._base.close()
+            self._base.close()
+
+    def _shrink(self) -> None:
+        """Remove what a complete run needs no more."""
+        with suppress(sqlite3.Error):  # else it takes some room
+            self._base.execute("COMMIT")
+            for table in ("done", "slice", "root"):
+                self._base.execute(f"DROP TABLE {table}")
+            self._base.execute("VACUUM")
 
     def _opened(self) -> sqlite3.Connection:
         with self._failing():
@@ -267,7 +284,7 @@ class Ledger:
             ) from None
 
 
-_COUNTS = ("offset", "used", "failed")
+_COUNTS = ("offset", "used", "failed", "complete")
 
 
 def state_of(out: Path) -> Path:
@@ -275,9 +292,21 @@ def state_of(out: Path) -> Path:
     return out.with_name(out.name + SUFFIX)
 
 
+def files_of(out: Path) -> list[Path]:
+    """All that is written for a file of answers: itself, its state, and SQLite's journal of that."""
+    state = state_of(out)
+    return [out, state, state.with_name(state.name + "-journal")]
+
+
 def _exists(out: Path, state: Path) -> UsageError:
-    hint = "go on with it: --resume; or name another file" if state.exists() else "name another file, or remove it"
-    return UsageError(f"{out} already exists", hint=hint, code="exists")
+    if state.exists():
+        hint = "--resume goes on with it, unless it is complete; or name another file"
+        return UsageError(f"{out} already exists", hint=hint, code="exists")
+    return UsageError(
+        f"{out} already exists, without {state.name}, which says what it holds",
+        hint="name another file, or remove it",
+        code="exists",
+    )
 
 
 def _bytes(text: str) -> bytes:

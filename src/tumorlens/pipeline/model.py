@@ -126,7 +126,8 @@ class Model:
             yield from ask(named, pool, lambda slices: self._answer_slices(slices, map_folder), self.gathering)
             return
         others, example, root, anything = 0, "", "", False
-        for item, answer in self.predict_items(told(stream(named, map_folder), tell), pool, map_folder):
+        found = told(stream(named, [map_folder] if map_folder else ()), tell)
+        for item, answer in self.predict_items(found, pool, map_folder):
             root = item.root
             if answer is None:
                 others, example = others + 1, example or item.path

@@ -118,21 +118,31 @@ def _round(work: Work, left: Sequence[tuple[Any, ...]], workers: Workers) -> lis
     import joblib
 
     backend: dict[str, Any] = {"backend": "loky"}
-    count, cores = workers.jobs, os.cpu_count() or 1
+    count, at_once = workers.jobs, cores()
     if workers.ray:
         # Asked again each round: a machine may have left, and more jobs than processors would wait for ever. Ray's
         # workers ask for no processor unless told to, and then all may land on one machine. For one job alone Ray's
         # backend takes this process, which is on a machine of the cluster, too.
         backend = {"backend": "ray", "ray_remote_args": {"num_cpus": 1}}
-        cores = max(1, processors())
-        count = min(workers.jobs or cores, cores)
+        at_once = max(1, processors())
+        count = min(workers.jobs or at_once, at_once)
     count = min(count, len(left))
-    folder, threads = str(work.folder.resolve()), max(1, cores // count)
+    folder, threads = str(work.folder.resolve()), max(1, at_once // count)
     with joblib.parallel_config(**backend):
         errors: list[Exception | None] = joblib.Parallel(n_jobs=count, batch_size=1, pre_dispatch="all")(
             joblib.delayed(attempt)(work.call, folder, arguments, threads) for arguments in left
         )
     return errors
+
+
+def cores() -> int:
+    """Processors that this process may use: by its affinity, and by the quota of its container (cgroup v2)."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return count if quota == "max" else max(1, min(count, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return count
 
 
 def processors() -> int:
