@@ -177,10 +177,11 @@ def test_nothing_deflated_and_no_object_on_another_context_is_taken(node: Node, 
 def test_names_in_the_place_of_uids_are_refused(node: Node, keyword: str, tmp_path: Path) -> None:
     (path,) = drawn(tmp_path / "in", 1)
     data = pydicom.dcmread(path)
-    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
     tag = pydicom.datadict.tag_for_keyword(keyword)
-    data[tag] = pydicom.DataElement(tag, "UI", "DOE JANE 4711", validation_mode=pydicom.config.IGNORE)
-    assert stored(node.port, data, encoded(data), str(data.SOPInstanceUID)) == 0xC000
+    with pydicom.config.disable_value_validation():
+        data[tag] = pydicom.DataElement(tag, "UI", "DOE JANE 4711")
+        content = encoded(data)
+    assert stored(node.port, data, content, str(data.SOPInstanceUID)) == 0xC000
     assert "DOE" not in (tmp_path / "node" / "audit.jsonl").read_text()
 
 

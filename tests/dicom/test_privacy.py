@@ -43,7 +43,12 @@ CANARY = re.compile(rb"CANARY|19330713|C\0A\0N\0A\0R\0Y")
 
 def named(paths: list[Path], wrong: bool = False) -> list[Path]:
     """The files with a canary in each element."""
-    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+    with pydicom.config.disable_value_validation():
+        _name(paths, wrong)
+    return paths
+
+
+def _name(paths: list[Path], wrong: bool) -> None:
     for path in paths:
         data = pydicom.dcmread(path)
         for keyword, value in {**FITTING, **(WRONG if wrong else {})}.items():
@@ -54,7 +59,6 @@ def named(paths: list[Path], wrong: bool = False) -> list[Path]:
         block.add_new(0x01, "LO", "CANARY41")
         data.file_meta.SourceApplicationEntityTitle = "CANARY42"
         data.save_as(path)
-    return paths
 
 
 def damaged(folder: Path) -> list[Path]:

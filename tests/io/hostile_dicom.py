@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import resource
 import struct
 import sys
@@ -205,7 +206,15 @@ def main() -> None:
         except BaseException as error:  # noqa: BLE001 - told, and judged by the test
             outcome = f"{type(error).__name__}: {error}"
         print(json.dumps([name, outcome]), flush=True)  # noqa: T201
-    print(json.dumps(["MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10]))  # noqa: T201
+    print(json.dumps(["MiB", most()]))  # noqa: T201
+
+
+def most() -> int:
+    """The most memory that this program had at a time, in MiB; of what it was forked from nothing."""
+    try:
+        return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) >> 10
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20  # macOS counts bytes
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ def check_image(content: Content, dataset: Any) -> None:
     Raises:
         InputError: ``truncated``; ``not_an_image`` for documents, reports, directories; ``unsupported``.
     """
+    from pydicom.uid import AllTransferSyntaxes  # a list that no other package adds to, unlike pydicom's dictionary
+
     if not len(dataset):
         raise cut_off(content)
     if not any(name in dataset for name in PIXELS) or "EncapsulatedDocument" in dataset:
@@ -31,7 +33,7 @@ def check_image(content: Content, dataset: Any) -> None:
         )
     kind = dataset.get("SOPClassUID")
     defined = str(kind) in PLAIN or getattr(kind, "type", "") == "SOP Class"
-    if not defined or not dataset.file_meta.TransferSyntaxUID.is_transfer_syntax:
+    if not defined or dataset.file_meta.TransferSyntaxUID not in AllTransferSyntaxes:
         raise InputError(
             f"{content.name} is of a kind or a compression that is not known here",
             hint="export it as a standard image, uncompressed",

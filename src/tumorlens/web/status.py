@@ -17,7 +17,14 @@ from tumorlens.web.state import State, state_of
 from tumorlens.web.words import strings
 
 router = APIRouter()
-_ORDER = ("open", "closed", "answered", "refused", "due", "sent")
+# State → what it is called, in the order of the page.
+_SERIES = {
+    "open": "series_open",
+    "closed": "series_closed",
+    "answered": "series_answered",
+    "refused": "series_refused",
+}
+_OBJECTS = {"due": "objects_due", "sent": "objects_sent"}
 
 
 @router.get(
@@ -78,8 +85,8 @@ def _rows(node: NodeStatus) -> list[tuple[str, str]]:
     """What is counted, in words."""
     words = strings()["status"]
     rows = [(words["received"], f"{node.received:,}")]
-    for counted, kind in ((node.series, "series"), (node.objects, "objects")):
-        rows += [(words[f"{kind}_{name}"], f"{counted[name]:,}") for name in _ORDER if name in counted]
+    for counted, names in ((node.series, _SERIES), (node.objects, _OBJECTS)):
+        rows += [(words[said], f"{counted[name]:,}") for name, said in names.items() if name in counted]
     if node.waiting is not None:
         rows.append((words["waiting"], words["seconds"].format(n=round(node.waiting))))
     if node.failing:
