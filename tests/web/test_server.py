@@ -31,8 +31,11 @@ def test_it_answers_and_logs_json_lines(served: Served, glioma: Path) -> None:
     answer = ask(served.url, glioma)
     assert answer.json()[0]["predicted"] == "glioma"
     assert answer.headers.get("server") is None
-    lines = [json.loads(line) for line in served.log.splitlines() if line.startswith("{")]
-    (line,) = [line for line in lines if line.get("request") == answer.headers["x-request-id"]]
+    end, found = time.monotonic() + 30, []
+    while not found and time.monotonic() < end:  # the line is written when the answer has been sent
+        lines = [json.loads(line) for line in served.log.splitlines() if line.startswith("{") and line.endswith("}")]
+        found = [line for line in lines if line.get("request") == answer.headers["x-request-id"]]
+    (line,) = found
     assert line["route"] == "/api/v1/predict"
     assert "glioma.png" not in served.log
 
