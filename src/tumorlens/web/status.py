@@ -55,7 +55,7 @@ def shown(request: Request) -> HTMLResponse:
         node, problem = None, refusal.message
     return page(
         "status.html.j2",
-        here="status",
+        here="watch",  # not "status", which is a class of the scan page
         identity=state.model.predictor.identity,
         server=_server(state),
         node=_rows(node) if node else None,
