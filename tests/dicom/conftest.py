@@ -14,6 +14,9 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+import tumorlens
+from tumorlens.pipeline.model import Model
+
 ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if Path("/usr/sbin/Orthanc").is_file() else None)
 PLUGIN = next(iter(sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*"))), None) if ORTHANC else None
 
@@ -87,6 +90,12 @@ class Pacs:
 
     def content(self, identifier: str) -> bytes:
         return httpx.get(f"{self.url}/instances/{identifier}/file", timeout=30).content
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The one that ships."""
+    return tumorlens.load()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 from tests.dicom.archive import without_environment
 from tests.dicom.conftest import ORTHANC, PLUGIN, Pacs
 
-import tumorlens
 from tumorlens.cli.main import main
 from tumorlens.data.dicomweb import searching
 from tumorlens.errors import EnvironmentFailure
@@ -28,11 +27,6 @@ from tumorlens.pipeline.spreading import Workers
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("requests")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 @pytest.fixture(autouse=True)

@@ -34,11 +34,6 @@ from tumorlens.io.limits import Limits  # noqa: E402
 from tumorlens.pipeline.model import Model  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
-
-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(remote, "PAUSES", (0, 0, 0))

@@ -18,7 +18,6 @@ from tests.dicom.conftest import free_port
 from tests.dicom.test_node import echo, options, store, until
 from tests.dicom.test_reports import drawn
 
-import tumorlens
 from tumorlens.dicom import receiving
 from tumorlens.dicom.node import Node
 from tumorlens.pipeline.model import Model
@@ -26,11 +25,6 @@ from tumorlens.pipeline.model import Model
 pydicom = pytest.importorskip("pydicom")
 pynetdicom = pytest.importorskip("pynetdicom")
 pytest.importorskip("highdicom")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 @pytest.fixture

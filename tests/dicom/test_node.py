@@ -16,7 +16,6 @@ import pytest
 from tests.dicom.conftest import PLUGIN, Pacs, free_port
 from tests.dicom.test_reports import drawn, verified
 
-import tumorlens
 from tumorlens.cli.main import main
 from tumorlens.dicom.node import Node, NodeOptions
 from tumorlens.dicom.queue import Queue
@@ -26,11 +25,6 @@ from tumorlens.pipeline.model import Model
 pydicom = pytest.importorskip("pydicom")
 pynetdicom = pytest.importorskip("pynetdicom")
 highdicom = pytest.importorskip("highdicom")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 def until(what: Callable[[], Any], seconds: float = 60) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tumorlens
 from tumorlens import io
 from tumorlens.inference import Failure, Prediction, SeriesPrediction
 from tumorlens.pipeline.model import Model
@@ -58,11 +57,6 @@ DECODERS = {
     "not_brain_mr/JPEG-LL.dcm": ("dcmdjpeg", "+te"),
     "t1w_head/N2D_0185.dcm": ("dcmconv", "+te"),
 }
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 def outcome(answers: list[Any]) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from tests.web.conftest import EXAMPLES, dicom_frames
 
-import tumorlens
 from tumorlens.dicom.headers import clean
 from tumorlens.dicom.secondary_capture import secondary_capture
 from tumorlens.dicom.structured_report import Evaluated, structured_report, telling
@@ -21,11 +20,6 @@ from tumorlens.pipeline.model import Model
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 def drawn(folder: Path, count: int = 4) -> list[Path]:

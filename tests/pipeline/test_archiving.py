@@ -265,31 +265,6 @@ def test_kills_at_any_moment_lose_nothing_and_double_nothing(archive: Path, mode
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
-# A file that kills whoever opens it, one that takes for ever, and one that brings out a fault, in the processes that
-# begin with this.
-POISON = """
-import os, signal, sys, time
-
-def opened(event, words):
-    if event == "open" and str(words[0]).endswith("poison.png"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if event == "open" and str(words[0]).endswith("odd.png"):
-        raise ZeroDivisionError("what the file holds")
-    if event == "open" and str(words[0]).endswith("slow.png"):
-        time.sleep(600)
-
-sys.addaudithook(opened)
-"""
-
-
-@pytest.fixture
-def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are started read :data:`POISON` first."""
-    (tmp_path / "early").mkdir()
-    (tmp_path / "early" / "sitecustomize.py").write_text(POISON)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
-
-
 @pytest.mark.timeout(600)
 def test_a_file_that_kills_its_worker_and_one_that_brings_out_a_fault_become_failures(
     poisoned: None, archive: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

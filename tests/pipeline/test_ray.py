@@ -151,24 +151,6 @@ from tumorlens.cli.main import main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
-# What is called poison.png kills whoever opens it, on every machine.
-POISON = """
-import os, signal, sys
-
-def opened(event, words):
-    if event == "open" and str(words[0]).endswith("poison.png"):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(opened)
-"""
-
-
-@pytest.fixture
-def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are started read :data:`POISON` first; to be asked for before the cluster."""
-    (tmp_path / "early").mkdir()
-    (tmp_path / "early" / "sitecustomize.py").write_text(POISON)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
 
 
 def answers(path: Path) -> list[dict[str, object]]:

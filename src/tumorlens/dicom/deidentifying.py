@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,13 @@ from tumorlens.dicom.cleaning import remove_identity
 from tumorlens.dicom.exposing import check_exposure
 from tumorlens.dicom.profile import table
 from tumorlens.dicom.pseudonyms import Pseudonyms, new_key, read_key, write_key
-from tumorlens.dicom.soundness import PIXELS, check_image, check_pixels
+from tumorlens.dicom.soundness import check_image, check_pixels
 from tumorlens.dicom.sources import Source, opened, sources
+from tumorlens.dicom.uids import is_uid
 from tumorlens.errors import InputError, UsageError
 from tumorlens.io.atomic import write_bytes, write_json, writing
 from tumorlens.io.content import Content
-from tumorlens.io.dicom import open_dataset
+from tumorlens.io.dicom import PIXELS, open_dataset
 from tumorlens.io.guard import decoding
 from tumorlens.io.limits import DEFAULT, Limits
 from tumorlens.pipeline.reporter import Reporter
@@ -33,7 +33,6 @@ from tumorlens.pipeline.reporter import Reporter
 NO_DICOM = "not_dicom"
 _MARK = ".tumorlens-deidentify.json"
 _SCHEMA = 1
-_UID = re.compile(r"\d+(\.\d+)+")
 
 
 @dataclass
@@ -159,7 +158,7 @@ def _product(content: Content, names: Pseudonyms, allow_burned_in: bool, limits:
         if any(dataset.get(keyword) != product.get(keyword) for keyword in PIXELS):
             raise InputError("the pixels would have changed", code="survived")
         uids = [str(product.get(f"{level}InstanceUID")) for level in ("Study", "Series", "SOP")]
-        if not all(map(_UID.fullmatch, uids)):
+        if not all(map(is_uid, uids)):
             raise InputError("no Study, Series or SOP Instance UID", code="corrupt")
         return Path(uids[0], uids[1], f"{uids[2]}.dcm"), buffer.getvalue()
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tumorlens.errors import EnvironmentFailure
-from tumorlens.io.atomic import atomic_writer, writing
+from tumorlens.io.atomic import atomic_writer, database_full, writing
 
 #: Its name in the folder of a node.
 DATABASE = "queue.sqlite"
@@ -103,7 +103,7 @@ class Queue:
                 )
             self._base.executescript(f"{_TABLES} PRAGMA user_version={_SCHEMA};")
         except sqlite3.Error as error:
-            full = "full" in str(error)
+            full = database_full(error)
             raise EnvironmentFailure(
                 f"the queue in {folder} cannot be opened: {error}",
                 hint="free some space on its disk" if full else "name another folder",
@@ -359,7 +359,7 @@ class Queue:
                 raise EnvironmentFailure(
                     f"the queue in {self.folder} cannot be written: {error}",
                     hint="free some space on its disk",
-                    code="disk_full" if "full" in str(error) else "not_writable",
+                    code="disk_full" if database_full(error) else "not_writable",
                 ) from None
 
 

@@ -7,10 +7,8 @@ from typing import Any
 from tumorlens.dicom.exposing import PLAIN
 from tumorlens.errors import InputError
 from tumorlens.io.content import Content
+from tumorlens.io.dicom import PIXELS
 from tumorlens.io.dicom_codecs import PLUGINS, check_code_streams, cut_off
-
-#: The elements that hold the pixels of an image (group 7FE0).
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def check_image(content: Content, dataset: Any) -> None:

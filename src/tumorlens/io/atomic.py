@@ -10,9 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tumorlens.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # os.umask can only be read by setting it, which is not safe once there are threads; so once, at import.
 _UMASK = os.umask(0)
@@ -60,6 +63,13 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def database_full(error: sqlite3.Error) -> bool:
+    """Whether SQLite refused because there is no space left on the disk."""
+    import sqlite3
+
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def refusal(path: object, error: OSError) -> EnvironmentFailure:

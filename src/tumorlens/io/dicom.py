@@ -30,7 +30,8 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _META_BYTES = 1 << 18
 # Value representations whose length has 32 bits (PS3.5 7.1.2).
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+#: Where pixels may be (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25).
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def inspect(content: Content, kind: str, limits: Limits) -> Header:
@@ -64,7 +65,7 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
     with decoding(content.name, "DICOM"):
         dataset = open_dataset(content, limits, pixels=True)
         count = _check_size(content, dataset, limits)
-        if not any(name in dataset for name in _PIXELS):
+        if not any(name in dataset for name in PIXELS):
             raise _no_image(content, dataset)
         check_decoder(content, _syntax(dataset))
         check_code_streams(content, dataset, _syntax(dataset))

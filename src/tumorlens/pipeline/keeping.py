@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from tumorlens.errors import EnvironmentFailure, UsageError
-from tumorlens.io.atomic import writing
+from tumorlens.io.atomic import database_full, writing
 from tumorlens.pipeline.answering import Part
 
 SUFFIX = ".state"
@@ -277,10 +277,11 @@ class Ledger:
                 raise UsageError(
                     f"another process is writing {self._out}", hint="wait for it, or name another file", code="running"
                 ) from None
+            full = database_full(error)
             raise EnvironmentFailure(
                 f"{self._state} cannot be used: {text}",
-                hint="free some space on its disk" if "full" in text else "name another file",
-                code="disk_full" if "full" in text else "not_writable",
+                hint="free some space on its disk" if full else "name another file",
+                code="disk_full" if full else "not_writable",
             ) from None
 
 

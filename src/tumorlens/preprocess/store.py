@@ -22,7 +22,7 @@ import numpy as np
 
 from tumorlens.data.manifest import Skipped
 from tumorlens.errors import EnvironmentFailure
-from tumorlens.io.atomic import writing
+from tumorlens.io.atomic import database_full, writing
 from tumorlens.preprocess.form import Form, bytes_of
 from tumorlens.preprocess.stack import Stack
 
@@ -218,11 +218,10 @@ class Store:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF not in _REFUSED:
                 raise Damaged(str(error)) from error
-            full = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
             raise EnvironmentFailure(
                 f"cannot write the image cache {self._base}: {error}",
                 hint="free some space, or point TUMORLENS_CACHE at another folder",
-                code="disk_full" if full else "environment",
+                code="disk_full" if database_full(error) else "environment",
             ) from error
 
 
