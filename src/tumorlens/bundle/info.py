@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tumorlens.errors import ModelError
-from tumorlens.preprocess.recipe import ALGORITHM, Recipe
+from tumorlens.preprocess.recipe import ALGORITHMS, Recipe
 
 # Raise when an older program could misread a newer bundle.
 SCHEMA = 1
@@ -92,9 +92,10 @@ def decode(content: bytes, where: str) -> BundleInfo:
         info = msgspec.json.decode(content, type=BundleInfo)
     except msgspec.MsgspecError as error:
         raise ModelError(f"{where}: bundle.json is not complete: {error}", hint="export the bundle again") from None
-    if info.recipe.algorithm != ALGORITHM:
+    if info.recipe.algorithm not in ALGORITHMS:
         raise ModelError(
-            f"{where} was made with preprocessing {info.recipe.algorithm}; this version of tumorlens has {ALGORITHM}",
+            f"{where} was made with preprocessing {info.recipe.algorithm}; this version of tumorlens knows "
+            + ", ".join(map(str, ALGORITHMS)),
             hint="train the model again, or use the version of tumorlens in its bundle.json",
             code="unknown_recipe",
         )

@@ -13,8 +13,8 @@ from tumorlens.evaluation.localisation import Place, baselines, localisation, pl
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
 from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.head import head_mask
 from tumorlens.preprocess.outlines import Outlines
-from tumorlens.preprocess.recipe import head_mask
 from tumorlens.training.gradcam import Explainer
 
 # The shuffled network is there to fail, which a few hundred slices show.
@@ -29,7 +29,7 @@ def place(
     outlines: Outlines,
     outputs: Outputs,
     settings: Settings,
-    shuffled: Callable[[], Predictor],
+    shuffled: Callable[[], Predictor] | None,
     explainer: Explainer | None,
 ) -> list[Place]:
     """Where the maps lie, for slices with an outline; nothing where no map can be made.
@@ -41,7 +41,8 @@ def place(
         outlines: theirs.
         outputs: of the network, for them.
         settings: of the run.
-        shuffled: makes the same network with its weights shuffled; called where there is a mask.
+        shuffled: makes the same network with its weights shuffled; called where there is a mask. None where that
+            cannot be done.
         explainer: makes the maps of a network that has none of its own.
     """
     own_map = outputs.activation is not None or outputs.mask is not None
@@ -59,11 +60,11 @@ def place(
         head = head_mask(np.asarray(tested.images[index]).astype(np.float32))
         found += _maps(ids[index], "", outputs, index, tumours[index])
         found += baselines(ids[index], tumours[index], head)
-    if own_map:
+    if own_map and shuffled is not None:
         random = shuffled().run(np.asarray(tested.images[few]))
         for number, index in enumerate(few):
             found += _maps(ids[index], "_shuffled", random, number, tumours[index])
-    elif explainer is not None:
+    elif not own_map and explainer is not None:
         codes = outputs.probabilities.argmax(axis=1)
         for explain, suffix, chosen in ((explainer, "", known), (explainer.shuffled, "_shuffled", few)):
             made = explain(np.asarray(tested.images[chosen]), codes[chosen])

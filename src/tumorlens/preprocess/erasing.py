@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tumorlens.preprocess.recipe import head_mask
+from tumorlens.preprocess.head import head_mask
 
 # Painting costs the square of the size; the network sees fewer pixels than these anyway.
 _LARGEST = 256

@@ -11,9 +11,12 @@ import numpy as np
 from msgspec import Meta
 
 from tumorlens.config import PreprocessSettings
+from tumorlens.preprocess.head import grey_window, head_box
 
 # Raise whenever the pixels that `standardise` gives for the same recipe change: caches and bundles depend on it.
-ALGORITHM = 1
+# 1: the head lies above a fraction of Otsu's threshold. 2: the border of the picture tells how bright the air is.
+ALGORITHM = 2
+ALGORITHMS = (1, 2)
 
 # The head is found on a copy no larger than this, which costs a tenth of finding it at 512 pixels.
 _SCOUT = 128
@@ -121,7 +124,7 @@ def _framing(pixels: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, i
     scout = _shrink(_halved(pixels), _SCOUT)
     if _is_wild(scout):
         scout = _shrink(_halved(_tamed(pixels)), _SCOUT)
-    return _head(scout, recipe)[0], scout.shape
+    return head_box(scout, recipe.margin, border=recipe.algorithm > 1), scout.shape
 
 
 def _placed(head: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
@@ -129,27 +132,6 @@ def _placed(head: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
     ratio = size / max(head)
     rows, columns = max(1, round(head[0] * ratio)), max(1, round(head[1] * ratio))
     return (size - rows) // 2, (size - columns) // 2, rows, columns
-
-
-def head_mask(pixels: np.ndarray) -> np.ndarray:
-    """Where the head is: what is brighter than air and whatever that encloses, its largest piece.
-
-    Args:
-        pixels: float32 (H, W), finite.
-
-    Returns:
-        bool (H, W); all false for a picture of one grey value.
-    """
-    lowest, highest, _, _ = cv2.minMaxLoc(pixels)
-    filled = np.zeros(pixels.shape, np.uint8)
-    if highest - lowest < 1e-6:
-        return filled > 0
-    outlines, _ = cv2.findContours(
-        _brighter_than_air(pixels, lowest, highest), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
-    if outlines:
-        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
-    return np.asarray(filled > 0)
 
 
 def to_input(images: np.ndarray) -> np.ndarray:
@@ -188,7 +170,9 @@ def _standard(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     scout = _shrink(half, _SCOUT)
     if _is_wild(scout):
         return _standard(_tamed(pixels), recipe)
-    box, black, white = _head(scout, recipe)
+    box = head_box(scout, recipe.margin, border=recipe.algorithm > 1)
+    top, bottom, left, right = box
+    black, white = grey_window(scout[top:bottom:2, left:right:2], recipe.low, recipe.high)
     head = _crop(half, box, scout.shape)
     if max(head.shape) < recipe.size:  # halving went too far for this head
         head = _crop(pixels, box, scout.shape)
@@ -224,49 +208,6 @@ def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
         return pixels
     rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA))
-
-
-def _head(scout: np.ndarray, recipe: Recipe) -> tuple[tuple[int, int, int, int], float, float]:
-    """Box of the head (top, bottom, left, right) in a small copy, and the grey values that become black and white."""
-    lowest, highest, _, _ = cv2.minMaxLoc(scout)
-    whole = (0, scout.shape[0], 0, scout.shape[1])
-    if highest - lowest < 1e-6:
-        return whole, lowest, highest
-    mask = _brighter_than_air(scout, lowest, highest)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    boxes = [cv2.boundingRect(outline) for outline in outlines]
-    largest = max((box[2] * box[3] for box in boxes), default=0)
-    # The head may fall into pieces at a dark skull; specks and letters in a corner are much smaller.
-    pieces = [box for box in boxes if box[2] * box[3] >= max(largest * 0.1, 16)]
-    if not pieces:
-        return whole, lowest, highest
-    left, top = min(box[0] for box in pieces), min(box[1] for box in pieces)
-    right, bottom = max(box[0] + box[2] for box in pieces), max(box[1] + box[3] for box in pieces)
-    extra = round(recipe.margin * max(bottom - top, right - left))
-    top, left = max(0, top - extra), max(0, left - extra)
-    bottom, right = min(scout.shape[0], bottom + extra), min(scout.shape[1], right + extra)
-    black, white = _window(scout[top:bottom:2, left:right:2], recipe.low, recipe.high)
-    return (top, bottom, left, right), black, white
-
-
-def _brighter_than_air(scout: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """uint8 (h, w): 255 where there is head."""
-    # A few pixels far brighter than everything else must not make the head look like air.
-    _, top = _window(scout[::2, ::2], 0, 99.8)
-    top = top if top - lowest > 1e-6 else highest
-    grey = cv2.convertScaleAbs(np.minimum(scout, top), alpha=255 / (top - lowest), beta=-lowest * 255 / (top - lowest))
-    # Otsu would cut dark brain away from bright scalp fat; a fraction of it separates head from air.
-    otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    _, mask = cv2.threshold(grey, max(otsu * 0.4, 8), 255, cv2.THRESH_BINARY)
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
-
-
-def _window(head: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """The grey values at two percentiles."""
-    values = head.ravel()
-    ranks = round(low / 100 * (values.size - 1)), round(high / 100 * (values.size - 1))
-    ordered = np.partition(values, ranks)  # cheaper than sorting, and than np.percentile's interpolation
-    return float(ordered[ranks[0]]), float(ordered[ranks[1]])
 
 
 def _crop(pixels: np.ndarray, box: tuple[int, int, int, int], scout: tuple[int, ...]) -> np.ndarray:

@@ -67,15 +67,15 @@ def _draw(rng: np.random.Generator) -> Artefacts:
     bent = (straight + np.concatenate([[0], np.sort(rng.random(_KNOTS - 2)), [1]])) / 2
     sharpness = rng.uniform(0.4, 1.3) if rng.random() < 0.5 else -rng.uniform(0.3, 1.2)
     return Artefacts(
-        bias=rng.normal(0, 0.3, (3, 3)).astype(np.float32) * np.float32(does[0] < _BIAS),
+        bias=rng.normal(0, 0.4, (3, 3)).astype(np.float32) * np.float32(does[0] < _BIAS),
         curve=(bent if does[1] < _CURVE else straight).astype(np.float32),
         sharpness=float(sharpness) if does[2] < _SHARPNESS else 0.0,
-        ghosts=int(rng.integers(2, 6)) if does[3] < _GHOST else 0,
+        ghosts=int(rng.integers(2, 9)) if does[3] < _GHOST else 0,
         ghost_axis=int(rng.integers(2)),
-        ghost_strength=float(rng.uniform(0.03, 0.12)),
+        ghost_strength=float(rng.uniform(0.03, 0.25)),
         spike=float(rng.uniform(0.2, 2.0)) if does[5] < _SPIKE else 0.0,
         wave=(float(rng.uniform(-40, 40)), float(rng.uniform(3, 40))),
-        noise=float(rng.uniform(0.01, 0.1)) if does[4] < _NOISE else 0.0,
+        noise=float(rng.uniform(0.01, 0.15)) if does[4] < _NOISE else 0.0,
         noise_seed=int(rng.integers(2**31)),
     )
 
