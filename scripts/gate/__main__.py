@@ -1,9 +1,9 @@
 """Makes the gate: ``python scripts/gate DATA``; measures it: ``python scripts/gate DATA --measure``.
 
 DATA is the folder that ``recipes/default-data.toml`` speaks of, with ``not_brain_mri`` in it. Measured is on kinds of
-foreign picture and on groups of MR slices that it has not learned from: half of the kinds are left out at a time. The
-threshold refuses one in a hundred slices of the source it likes least, by networks that have not learned from their
-groups.
+foreign picture and on groups of MR slices that it has not learned from: half of the kinds are left out at a time, and
+with them single heads unlike all others. The threshold refuses one in a hundred slices of the source it likes least, by
+networks that have not learned from their groups.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ HALVES = (
     ("HeadCT", "web_ct", "photos", "CXR", "chest_xray"),
     ("AbdomenCT", "ChestCT", "BreastMRI", "Hand", "dicom_not_brain_mr"),
 )
-DRAWN = ("phantom", "drawn_ct", "nonsense")
+SINGLE = (("MR_Gd", "t1w_head"), ("spm152.nii.gz",))  # one head each: left out as a whole with each half
+DRAWN = ("phantom", "drawn_mr", "drawn_ct", "nonsense")
 REFUSED = 0.01
 FOLDS = 2  # of the networks that the threshold comes from
 FEWEST = 100  # slices of a source; of fewer, a percentile is one slice
@@ -61,15 +62,17 @@ def _gathered(data: Path, keep: Path | None) -> Pictures:
 
 
 def folds(pictures: Pictures, count: int, seed: int) -> np.ndarray:
-    """A fold for each picture, int (N,); groups stay together, each kind is spread."""
+    """A fold for each picture, int (N,); groups stay together, also across kinds, each kind is spread."""
     rng, found = np.random.default_rng(seed), np.zeros(len(pictures.kinds), int)
+    of: dict[str, int] = {}
     for kind in sorted(set(pictures.kinds)):
         rows = np.flatnonzero(pictures.kinds == kind)
         groups = sorted(set(pictures.groups[rows]))
         if len(groups) < count:  # slices of one head: each for itself
             found[rows] = rng.permutation(len(rows)) % count
             continue
-        of = dict(zip(rng.permutation(groups), np.arange(len(groups)) % count, strict=True))
+        new = [group for group in rng.permutation(groups) if group not in of]
+        of |= dict(zip(new, (np.arange(len(new)) % count).tolist(), strict=True))
         found[rows] = [of[group] for group in pictures.groups[rows]]
     return found
 
@@ -79,34 +82,38 @@ def asked(model: object, pictures: Pictures) -> np.ndarray:
     return np.asarray(model.predict(to_input(pictures.images[:, 0]), verbose=0)["logits"])[:, 0]  # type: ignore[attr-defined]
 
 
-def threshold(logits: np.ndarray, kinds: np.ndarray) -> float:
-    """The logit that refuses one in a hundred slices of the source that is refused most."""
-    limits = []
-    for kind in sorted(set(kinds)):
-        own = logits[kinds == kind]
-        if len(own) >= FEWEST and kind not in DRAWN:
-            limits.append(float(np.quantile(own, 1 - REFUSED, method="higher")))
-    return max(limits)
+def threshold(logits: np.ndarray, kinds: np.ndarray, large: set[str]) -> float:
+    """The logit that refuses one in a hundred slices of the large source that is refused most."""
+    own = {kind: logits[kinds == kind] for kind in sorted(large & set(kinds))}
+    return max(float(np.quantile(found, 1 - REFUSED, method="higher")) for found in own.values())
+
+
+def large(pictures: Pictures) -> set[str]:
+    """Sources of brain MR with enough slices for a threshold, however few of them a part holds."""
+    kinds = pictures.kinds[pictures.brain_mr & ~np.isin(pictures.kinds, DRAWN)]
+    return {str(kind) for kind in set(kinds) if (kinds == kind).sum() >= FEWEST}
 
 
 def measure(pictures: Pictures, steps: int, seed: int) -> None:
     """The table of experiments.md."""
     fold = folds(pictures, 4, seed)
     logits = np.full(len(fold), np.nan)
-    limits = np.full(len(fold), np.nan)
+    limits, halves = np.full(len(fold), np.nan), np.full(len(fold), -1)
     real = ~np.isin(pictures.kinds, DRAWN)
     for half, kinds in enumerate(HALVES):
         left_out = np.isin(pictures.kinds, kinds)
         # Brain MR: two folds to learn from, one for the threshold, one that is asked; the next half swaps them.
         test, calibration = (0, 1) if half == 0 else (2, 3)
         for at, threshold_from in ((test, calibration), (calibration, test)):
-            of_mr = pictures.brain_mr & real
-            learn = ~left_out & ~(of_mr & np.isin(fold, (test, calibration)))
+            single = np.isin(pictures.kinds, SINGLE[half])
+            of_mr = pictures.brain_mr & real & ~np.isin(pictures.kinds, (*SINGLE[0], *SINGLE[1]))
+            learn = ~left_out & ~single & ~(of_mr & np.isin(fold, (test, calibration)))
             if at == test:
                 model = learned(pictures.take(learn), steps, seed)
             own = of_mr & (fold == threshold_from)
-            limit = threshold(asked(model, pictures.take(own)), pictures.kinds[own])
-            rows = (of_mr & (fold == at)) | (left_out if at == test else False)
+            limit = threshold(asked(model, pictures.take(own)), pictures.kinds[own], large(pictures))
+            rows = (of_mr & (fold == at)) | ((left_out | single) if at == test else False)
+            halves[rows] = half
             logits[rows], limits[rows] = asked(model, pictures.take(rows)), limit
             print(f"half {half}: threshold {limit:.2f} from fold {threshold_from}", flush=True)
     done = np.isfinite(logits)
@@ -118,7 +125,7 @@ def measure(pictures: Pictures, steps: int, seed: int) -> None:
         print(f"{kind:22} {rows.sum():5}   {100 * refused[rows].mean():8.2f}")
     areas = []
     for half, kinds in enumerate(HALVES):
-        mine = brain & np.isin(fold, ((0, 1) if half == 0 else (2, 3)))
+        mine = brain & (halves == half)
         for kind in (*kinds, ",".join(kinds)):
             rows = done & np.isin(pictures.kinds, kind.split(","))
             both = rows | mine
@@ -142,7 +149,7 @@ def make(pictures: Pictures, steps: int, seed: int) -> None:
         rows = fold == number
         logits[rows] = asked(model, pictures.take(rows))
     brain = pictures.brain_mr
-    limit = threshold(logits[brain], pictures.kinds[brain])
+    limit = threshold(logits[brain], pictures.kinds[brain], large(pictures))
     model = learned(pictures, steps, seed)
     content, _ = to_onnx(model, pictures.images[:256, 0])
     (PLACE / GATE).write_bytes(content)

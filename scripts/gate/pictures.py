@@ -6,6 +6,7 @@ sees, whatever the recipe of the network.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from tumorlens.data.phantom import make_slices
 from tumorlens.data.phantom.ct import ct_slices
+from tumorlens.data.phantom.sequences import other_mr_slices
 from tumorlens.errors import TumorLensError
 from tumorlens.inference.gate import small
 from tumorlens.io import files
@@ -22,14 +24,11 @@ from tumorlens.pipeline.auditing import audit
 from tumorlens.preprocess import Recipe, standardise
 
 _RECIPES = (Recipe(size=192), Recipe(kind="plain", size=192))
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 DRAWN = 800
-# In the sources of MR, told by eye: pictures that are head CT, copies of which the audit finds, and slices that show no
-# brain. So do shares of a volume at either end.
-CT = {
-    "mixed_web": "09281 09377 09636 09670 09674 09583 09365 05763 15752",
-    "br35h_no": "3874 3872 3854 3981 4064 4072 3858 4012 4000 3986",
-}
-NO_BRAIN = {"t1w_head": "N2D_0009 N2D_0377"}
+# In the sources of MR, told by eye: slices that show no brain (head CT are named in recipes/default-data.toml). So do
+# shares of a volume at either end.
+NO_BRAIN = {"t1w_head": ("N2D_0009", "N2D_0377")}
 _ENDS = 0.15
 
 
@@ -79,28 +78,25 @@ def _sources(data: Path) -> Iterator[_Item]:
         f"no_tumor={data / 'dicom' / 't1w_head'}",
     ]
     manifest = audit(specs).found.manifest
-    named = {source: set(names.split()) for source, names in {**CT, **NO_BRAIN}.items()}
-    odd = {(row.source, row.group) for row in manifest if Path(row.path).stem in named.get(row.source, ())}
+    sources = tomllib.loads((RECIPES / "default-data.toml").read_text(encoding="utf-8"))["source"]
+    named = {(entry["name"], stem) for entry in sources for stem in entry.get("ct", "").split()}
+    ct = {row.group for row in manifest if (row.source, Path(row.path).stem) in named}  # their copies, too
     for row in manifest:
-        is_odd = (row.source, row.group) in odd
-        if is_odd and row.source in NO_BRAIN and Path(row.path).stem not in named[row.source]:
-            is_odd = False  # the other slices of that head
-        if is_odd and row.source in NO_BRAIN:
+        if Path(row.path).stem in NO_BRAIN.get(row.source, ()):
             continue
         try:
             pixels = files.read_slice(row.path, row.frame).pixels
         except TumorLensError:
             continue
         if pixels.max() > pixels.min():
-            kind = "web_ct" if is_odd else row.source
-            yield pixels, kind, f"{kind}/{row.group}", not is_odd, row.id
+            is_ct = row.group in ct
+            yield pixels, "web_ct" if is_ct else row.source, row.group, not is_ct, row.id
 
 
 def _more_mr(data: Path) -> Iterator[_Item]:
-    """A template, and brain MR that no classifier of ours learns from: without a skull, enhanced multi-frame."""
+    """A template, and brain MR that no classifier of ours learns from: without a skull."""
     yield from _read([data / "nifti" / "spm152.nii.gz"], "spm152.nii.gz", True, every=2, ends=_ENDS)
     yield from _read([data / "nifti" / "MR_Gd.nii.gz"], "MR_Gd", True, every=2, ends=_ENDS)
-    yield from _read([data / "dicom" / "mr" / "emri_small.dcm"], "emri", True)
 
 
 def _foreign(data: Path) -> Iterator[_Item]:
@@ -124,9 +120,11 @@ def _read(paths: Iterable[Path], kind: str, brain_mr: bool, every: int = 1, ends
 
 
 def _drawn() -> Iterator[_Item]:
-    """Heads of the phantom in an MR and in a CT scanner, and what no scanner makes."""
+    """Heads of the phantom in MR, of the usual and of other sequences, and in a CT scanner; what no scanner makes."""
     for made in make_slices(DRAWN, seed=411):
         yield made.image.astype(np.float32), "phantom", f"phantom/{made.patient}", True, made.patient
+    for made in other_mr_slices(DRAWN, seed=414):
+        yield made.image.astype(np.float32), "drawn_mr", f"drawn_mr/{made.patient}", True, made.patient
     for made in ct_slices(2 * DRAWN, seed=412):
         yield made.image.astype(np.float32), "drawn_ct", f"drawn_ct/{made.patient}", False, made.patient
     rng = np.random.default_rng(413)

@@ -18,6 +18,7 @@ from tumorlens.cli.main import main
 from tumorlens.config import EvaluateSettings
 from tumorlens.data.phantom import make_slices
 from tumorlens.data.phantom.ct import ct_slices
+from tumorlens.data.phantom.sequences import other_mr_slices
 from tumorlens.errors import ModelError
 from tumorlens.inference import Prediction, Predictor, SeriesPrediction
 from tumorlens.inference.gate import Gate, shipped, small
@@ -59,6 +60,10 @@ def gated(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_drawn_brain_mri_passes_in_every_recipe(gate: Gate, heads: list[np.ndarray], recipe: Recipe) -> None:
     assert gate.refuses(shown(heads, recipe)).mean() <= 0.02
+
+
+def test_other_sequences_and_brains_without_a_skull_pass(gate: Gate) -> None:
+    assert gate.refuses(shown([made.image for made in other_mr_slices(120, seed=92)])).mean() <= 0.1
 
 
 def test_the_same_heads_in_a_ct_scanner_are_refused(gate: Gate) -> None:

@@ -19,7 +19,7 @@ from .acquisition import OVERSAMPLING
 from .fields import Array
 from .patients import PLANES, Block, Patient, PhantomSlice
 
-__all__ = ["ct_slices"]
+__all__ = ["LEVELS", "SLICES", "ct_slices"]
 
 _UNITS: Final = MappingProxyType(
     {
@@ -33,7 +33,7 @@ _UNITS: Final = MappingProxyType(
 _WINDOWS: Final = ((40, 80), (40, 40), (60, 200), (50, 350), (400, 1800))
 _CHANCES: Final = (0.5, 0.15, 0.15, 0.1, 0.1)
 # From the skull base to the vertex, from the face to the back of the head, from ear to ear: mm from the sella.
-_LEVELS: Final = {"axial": (-12, 88), "coronal": (-60, 30), "sagittal": (-45, 45)}
+LEVELS: Final = {"axial": (-12, 88), "coronal": (-60, 30), "sagittal": (-45, 45)}
 SLICES: Final = 2
 # Painting varies brightness by shares; soft tissue must lie well above zero, and close together.
 _ZERO, _SCALE = -100.0, 200.0
@@ -46,7 +46,7 @@ class _CtPatient(Patient):
         rng = np.random.default_rng([seed, k, 5])
         plane = str(rng.choice(PLANES, p=(0.7, 0.15, 0.15)))
         super().__init__(seed, k, Block(label="no_tumor", slices=SLICES, plane=plane, sequence="t1", free=False))
-        self.offsets = self.offsets + rng.uniform(*_LEVELS[plane])
+        self.offsets = self.offsets + rng.uniform(*LEVELS[plane])
         self.signal = {name: (units - _ZERO) / _SCALE for name, units in _UNITS.items()}
         level, width = _WINDOWS[int(rng.choice(len(_WINDOWS), p=_CHANCES))]
         self.level, self.width = level + rng.normal(0, 0.06 * width), width * np.exp(rng.normal(0, 0.15))
