@@ -17,7 +17,8 @@ from typing import Any
 from tumorlens import config
 from tumorlens.audit.fix import fixed
 from tumorlens.cli.show import reporter
-from tumorlens.data.manifest import Manifest
+from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.pipeline.auditing import audit
 from tumorlens.pipeline.crossvalidating import crossval, resume
 from tumorlens.pipeline.dataset import labelled, read
@@ -39,7 +40,7 @@ def located(spec: str, data: Path) -> str:
     return f"{before}={data / path}" if before else str(data / path)
 
 
-def manifest_of(data: Path) -> Manifest:
+def manifest_of(data: Path, settings: Settings) -> Manifest:
     """The cleaned data with what is published about them."""
     entries = sources()
     manifest = labelled(read([located(entry["data"], data) for entry in entries]))
@@ -48,9 +49,18 @@ def manifest_of(data: Path) -> Manifest:
     if unknown:
         raise SystemExit(f"recipes/default-data.toml names no source {sorted(unknown)}")
     manifest = manifest.where(lambda row: (row.frame or 0) % kept[row.source] == 0)
-    manifest = fixed(audit(manifest).found)
+    found = audit(manifest, settings=settings).found
+    manifest = without_ct(fixed(found), found.manifest, entries)
     facts = {entry["name"]: {key: entry[key] for key in ("title", "licence", "note")} for entry in entries}
     return replace(manifest, provenance={**manifest.provenance, "published": facts})
+
+
+def without_ct(kept: Manifest, whole: Manifest, entries: list[dict[str, Any]]) -> Manifest:
+    """What is kept without head CT: the files that are named, and copies of them (their groups in the whole)."""
+    named = {(entry["name"], stem) for entry in entries for stem in entry.get("ct", "").split()}
+    groups = {row.group for row in whole if (row.source, Path(row.path).stem) in named}
+    ct = [row.id for row in kept if row.group in groups]
+    return kept.without(tuple(Skipped(name, "foreign", "head CT, told by eye") for name in ct), set(ct))
 
 
 def main() -> None:
@@ -64,7 +74,9 @@ def main() -> None:
         result = resume(options.run, reporter=tell)
     else:
         settings = config.load(ROOT / "recipes" / "default.toml")
-        result = crossval(manifest_of(options.data), settings=settings, out=options.run, name="default", reporter=tell)
+        result = crossval(
+            manifest_of(options.data, settings), settings=settings, out=options.run, name="default", reporter=tell
+        )
     bundle = result.folder / "bundle"
     size = sum(path.stat().st_size for path in bundle.iterdir())
     if size > LARGEST:
