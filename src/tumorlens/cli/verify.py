@@ -7,11 +7,18 @@ import sys
 
 from tumorlens.cli.options import MODEL, print_json
 from tumorlens.cli.show import reporter
+from tumorlens.errors import UsageError
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     command.add_argument("model", metavar="RUN|MODEL", help=f"{MODEL}, or the folder of a cross-validation")
+    command.add_argument(
+        "--data",
+        nargs="+",
+        metavar="DATA",
+        help="the pictures behind a bundle's predictions, found by what their files hold",
+    )
     command.add_argument(
         "--slices", type=int, default=200, metavar="N", help="ask about so many again, drawn at random (default: 200)"
     )
@@ -23,8 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Recompute. Exit code 1 when something differs."""
     from tumorlens.pipeline.verifying import verify
 
+    if arguments.slices < 1:
+        raise UsageError(f"--slices is {arguments.slices}", hint="a number from 1")
     found = verify(
         arguments.model,
+        data=arguments.data,
         slices=arguments.slices,
         seed=arguments.seed,
         reporter=reporter(quiet=arguments.quiet or arguments.json),

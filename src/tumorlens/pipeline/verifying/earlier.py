@@ -1,0 +1,51 @@
+"""What files of earlier versions lack, and the one rule that was another then.
+
+Version numbers do not tell: all of this came before the first release. A document was made before when it has none of
+the later scores; with some of them it is damaged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tumorlens.config import EvaluateSettings
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.inference.trust import Trust, fit_selective
+from tumorlens.labels import LabelEncoding
+from tumorlens.pipeline import trusting
+
+NOTE = "made by an earlier version"
+# Intervals of trust, and coverage averaged over patients, in every set of scores.
+_LATER = re.compile(
+    r"(^|\.)(ece_ci95|selective_accuracy_ci95|patient_coverage|patient_coverage_ci95|mean_set_size_ci95)$"
+    r"|^(?!.*conformal\.).*(^|\.)coverage_ci95$"
+    r"|conformal\.per_class\.[^.]+\.groups$"
+)
+
+
+def is_later(path: str) -> bool:
+    """Whether a key of ``metrics.json`` (``test.ece_ci95``, ``test.ece_ci95[0]``) is one that earlier versions lack."""
+    return bool(_LATER.search(re.sub(r"(\[\d+\])+$", "", path)))
+
+
+def made_before(scores: Mapping[str, Any] | None) -> bool:
+    """Whether a set of scores (``test`` of ``metrics.json``) is of an earlier version."""
+    return bool(scores) and "ece_ci95" not in (scores or {})
+
+
+def chosen_before(trust: Trust, table: PredictionTable, settings: EvaluateSettings) -> Trust:
+    """The trust with the threshold of earlier versions, for which a refused slice or an empty set could be accepted.
+
+    Args:
+        trust: fitted by the present rule.
+        table: the uncalibrated answers that it was fitted to.
+        settings: for the target.
+    """
+    if trust.selective is None or trust.temperature is None:
+        return trust
+    probabilities = trust.judge(trusting.logits_of(table), table.names).probabilities
+    right = probabilities.argmax(axis=1) == LabelEncoding(table.names).encode(table.labels)
+    return replace(trust, selective=fit_selective(probabilities.max(axis=1), right, settings.target_accuracy))
