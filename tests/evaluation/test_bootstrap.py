@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tumorlens.evaluation import PredictionTable, evaluate_table
-from tumorlens.evaluation.bootstrap import interval, resample_sums
+from tumorlens.evaluation.bootstrap import interval, mean_interval, resample_sums
+from tumorlens.evaluation.calibration_error import calibration_interval, expected_calibration_error
 from tumorlens.evaluation.grouping import independent_units
 
 
@@ -68,6 +69,36 @@ def test_no_error_in_few_groups_is_no_proof_of_perfection() -> None:
     assert interval(0.0, np.zeros(100), 20) == [0.0, pytest.approx(0.1684, abs=1e-4)]
     assert interval(0.5, np.full(100, 0.5), 1) is None
     assert interval(None, np.full(100, np.nan), 0) is None
+
+
+def test_a_mean_has_the_bounds_of_what_it_is_a_mean_of() -> None:
+    blind = 0.025 ** (1 / 20)
+    assert mean_interval(4.0, np.full(100, 4.0), 20, 4) == [pytest.approx(4 * blind), 4.0]
+    # Every set names one class: others may name none, or all four.
+    assert mean_interval(1.0, np.ones(100), 20, 4) == [pytest.approx(blind), pytest.approx(blind + 4 * (1 - blind))]
+    low, high = mean_interval(1.5, np.linspace(1.3, 1.7, 1000), 20, 4) or [0, 0]
+    assert (low, high) == (pytest.approx(1.31), pytest.approx(1.69))
+    assert mean_interval(None, np.ones(3), 20, 4) is mean_interval(1.0, np.ones(3), 1, 4) is None
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 1.6])
+def test_the_interval_of_the_calibration_error_is_about_as_many_slices(sharpness: float) -> None:
+    """Of a network that is calibrated, and of one that is too sure; patients of five slices that are alike."""
+    rng = np.random.default_rng(1)
+    units, points, found = np.repeat(np.arange(120), 5), [], []
+    for seed in range(200):
+        honest = rng.uniform(0, 2.5, 120)
+        right = rng.random(120) < 1 / (1 + np.exp(-honest))
+        confidence = np.repeat(1 / (1 + np.exp(-honest * sharpness)), 5)
+        correct = np.repeat(right, 5)
+        points.append(expected_calibration_error(confidence, correct))
+        found.append(calibration_interval(confidence, correct, units, 300, seed))
+    mean = np.mean(points)
+    inside = np.mean([low <= mean <= high for low, high in found])
+    assert 0.88 < inside <= 1, inside
+    alone = calibration_interval(confidence, correct, np.arange(600), 300, 0)
+    assert alone is not None
+    assert found[-1][1] - found[-1][0] > 1.5 * (alone[1] - alone[0]), "slices of a patient are not independent"
 
 
 def test_two_thousand_resamples_of_three_thousand_slices_are_quick() -> None:

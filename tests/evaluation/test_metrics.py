@@ -83,6 +83,9 @@ def test_known_answers() -> None:
     assert got["ece"] == pytest.approx((0.1 + 0.8 + 2 * 0.3 + 2 * 0.1) / 6)
     assert got["coverage"] == pytest.approx(4 / 6)
     assert got["selective_accuracy"] == 1.0
+    # all accepted answers are right, of three patients: the exact bound; two of p1, one of p2 and of p3 are accepted
+    assert got["selective_accuracy_ci95"] == [pytest.approx(0.025 ** (1 / 3)), 1.0]
+    assert got["coverage_ci95"] == [0.5, 1.0]
     for name in ("as_shipped", "conformal", "pointing_game"):
         assert got[name] is None
 
@@ -105,7 +108,7 @@ def test_classes_missing_from_the_data_are_null_and_the_document_is_json() -> No
 def test_one_slice_of_one_class_is_still_a_document() -> None:
     got = evaluate_table(PredictionTable.build(NAMES, ["a"], ["glioma"], np.full((1, 4), 0.25)))
     json.dumps(got, allow_nan=False)
-    assert got["accuracy_ci95"] is None
+    assert got["accuracy_ci95"] is got["ece_ci95"] is None
     assert got["auroc_macro"] is None
 
 
@@ -115,6 +118,7 @@ def test_a_certain_network_that_is_right_is_perfectly_calibrated() -> None:
     got = evaluate_table(table)
     assert (got["ece"], got["brier"], got["nll"], got["accuracy"]) == (0.0, 0.0, 0.0, 1.0)
     assert math.copysign(1, got["nll"]) == 1
+    assert got["ece_ci95"] == [0.0, pytest.approx(1 - 0.025 ** (1 / 40))], "no error in 40 slices is no proof"
     assert got["balanced_accuracy_ci95"] == [pytest.approx(0.025 ** (1 / 10)), 1.0]
 
 
@@ -152,7 +156,7 @@ def test_laws(seed: int, n: int, strength: float, patients: int, decimals: int) 
         assert 0 <= got[name] <= 1
     assert 0 <= got["brier"] <= 2
     assert got["nll"] >= 0
-    for name in ("accuracy", "balanced_accuracy", "patient_accuracy"):
+    for name in ("accuracy", "balanced_accuracy", "patient_accuracy", "ece"):
         if got[f"{name}_ci95"] is not None:
             low, high = got[f"{name}_ci95"]
             assert 0 <= low <= got[name] <= high <= 1

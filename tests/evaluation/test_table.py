@@ -32,21 +32,23 @@ def test_round_trip_keeps_every_column(tmp_path: Path) -> None:
         refused=(False, True, None),
         sides=(512, 0, 225),
         tumours=(0.0312, None, 0.5),
+        burnt_in=(False, True, False),
     )
     table.write_csv(tmp_path / "predictions.csv")
     back = PredictionTable.read_csv(tmp_path / "predictions.csv")
     columns = ("names", "ids", "labels", "patients", "groups", "sources", "splits", "accepted", "folds")
-    for name in (*columns, "refused", "sides", "tumours"):
+    for name in (*columns, "refused", "sides", "tumours", "burnt_in"):
         assert getattr(back, name) == getattr(table, name)
     assert np.array_equal(back.probabilities, table.probabilities)
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
     first = "id,label,patient,source,group,split,p_glioma,p_no_tumor,predicted,accepted,fold,plane"
-    assert header == f"{first},refused,side,tumour"
+    assert header == f"{first},refused,side,tumour,burnt_in"
     assert small_table().to_csv().splitlines()[0] == first
     both = PredictionTable.joined([table.take([2, 0]), table.where([False, True, False])])
     assert both.sides == (225, 512, 0)
     assert both.tumours == (0.5, 0.0312, None)
     assert both.refused == (None, False, True)
+    assert both.burnt_in == (False, False, True)
 
 
 @settings(max_examples=30, deadline=None)

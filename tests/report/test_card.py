@@ -1,5 +1,7 @@
 """The model card and the closing lines carry the numbers, say what is unknown, and cannot be hijacked by names."""
 
+from dataclasses import replace
+
 from tumorlens.evaluation import evaluate_table
 from tumorlens.report import model_card, summary_text, words
 
@@ -52,6 +54,25 @@ def test_the_card_says_whose_hash_it_shows_and_that_the_phantom_is_drawn(metrics
     assert "17 synthetic patients" in model_card(drawn, "")
     assert "drawn images only" in model_card(drawn, "")
     assert "17 synthetic patients" in summary_text(drawn)
+
+
+def test_the_card_averages_the_sets_over_patients_and_says_what_shuffled_weights_do(builders) -> None:
+    table = builders["table"]()
+    table = replace(table, sets=table.probabilities >= 0.1)
+    point = {"n": 9, "hit_rate": 0.1, "hit_rate_ci95": [0.05, 0.2], "energy": 0.1}
+    places = {"class_shuffled": {**point, "hit_rate": 0.5}, "centre": point, "head": point}
+    rate = {"rate": 0.5, "ci95": [0.4, 0.6], "n": 9}
+    hans = {"n": 9, "removed": rate, "control": rate, "background": rate, "plane_only": {"rate": 0.3}}
+    metrics = builders["metrics"](table, localisation=places, clever_hans=hans)
+    metrics["test"]["conformal"]["alpha"] = 0.05
+    card = flat(model_card(metrics, ""))
+    average = words.percent(metrics["test"]["conformal"]["patient_coverage"])
+    assert "| Averaged over patients | 95 % interval |" in card
+    assert f"({flat(average)} averaged over patients)" in card
+    assert "Even with the weights shuffled" in card
+    for lines in card.split("\n\n"):
+        if lines.startswith("|"):
+            assert len({line.count("|") - line.count(r"\|") for line in lines.splitlines()}) == 1
 
 
 def test_the_summary_is_short_aligned_and_plain(metrics) -> None:

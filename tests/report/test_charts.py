@@ -89,6 +89,24 @@ def test_a_bin_of_the_calibration_chart_holds_enough_slices(builders, n: int, bi
         assert min(row["n"] for row in rows) >= 20
 
 
+def test_calibration_is_drawn_before_and_after(builders) -> None:
+    table = builders["table"](n=300)
+    surer = builders["table"](n=300, strength=4.0)
+    spec = curve_charts.reliability_chart(table, surer)
+    rows = [row for row in values(spec) if "answers" in row]
+    alone = [row for row in values(curve_charts.reliability_chart(surer)) if "answers" in row]
+    assert {row["answers"] for row in rows} == {"Before calibration", "After"}
+    assert [{**row, "answers": ""} for row in rows if row["answers"] == "Before calibration"] == alone
+    assert "Before calibration" in vl_convert.vegalite_to_svg(spec, vl_version="6.4")
+    assert "Before" not in vl_convert.vegalite_to_svg(curve_charts.reliability_chart(table), vl_version="6.4")
+
+
+def test_the_share_that_is_accepted_is_marked(builders) -> None:
+    table = builders["table"]()
+    assert [row for row in values(curve_charts.risk_chart(table, 0.6)) if "x" in row] == [{"x": 0.6}]
+    assert [row for row in values(curve_charts.risk_chart(table, None)) if "x" in row] == []
+
+
 def test_confusion_carries_counts_and_percent(specs) -> None:
     rows = {(row["true"], row["predicted"]): row for row in values(specs["confusion"])}
     assert (rows["X", "X"]["n"], rows["X", "X"]["percent"]) == (8, "80.0 %")

@@ -190,6 +190,30 @@ def test_a_leak_is_said_beside_the_headline(tmp_path: Path, builders) -> None:
     assert "Curves are drawn from" not in page.text  # leaked slices are not in the curves either
 
 
+def test_calibration_is_shown_before_and_after_where_it_was_changed(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    score = {"ece": 0.1, "brier": 0.2, "nll": 0.3}
+    told = {"temperature": 0.5, "n": 99, "groups": 20, "before": score, "after": score, "floor": 0.01}
+    metrics = builders["metrics"](table, calibration=told)
+    page = read(render_report(builders["write"](tmp_path / "run", metrics, [table])))
+    spec = next(text for a, text in page.scripts if a.get("data-chart") == "chart-reliability")
+    assert "Before calibration" in spec
+    assert "These probabilities are not calibrated" not in page.text
+    bare = read(render_report(builders["write"](tmp_path / "bare", builders["metrics"](table), [table])))
+    assert "Before calibration" not in next(t for a, t in bare.scripts if a.get("data-chart") == "chart-reliability")
+    assert "These probabilities are not calibrated" in bare.text
+
+
+def test_a_map_that_survives_shuffled_weights_is_warned_of(tmp_path: Path, builders) -> None:
+    table = builders["table"]()
+    point = {"n": 9, "hit_rate": 0.1, "hit_rate_ci95": [0.05, 0.2], "energy": 0.1}
+    places = {"class_shuffled": {**point, "hit_rate": 0.5}, "centre": point, "head": point}
+    metrics = builders["metrics"](table, localisation=places)
+    page = read(render_report(builders["write"](tmp_path / "run", metrics, [table])))
+    assert "Even with the weights shuffled" in page.text
+    assert any(a.get("class") == "warning" for tag, a in page.tags if tag == "div")
+
+
 def test_a_small_test_set_has_no_calibration_chart(tmp_path: Path, builders) -> None:
     table = builders["table"](n=59)
     source = render_report(builders["write"](tmp_path / "run", builders["metrics"](table), [table])).read_text()

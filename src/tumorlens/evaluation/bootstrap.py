@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
+_NO_WIDTH = 1e-12
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of int64
 
 
@@ -59,13 +60,34 @@ def interval(point: float | None, values: NDArray[np.float64], groups: int) -> l
     values = values[np.isfinite(values)]
     if point is None or groups < 2 or values.size == 0:
         return None
-    blind = ((1 - LEVEL) / 2) ** (1 / groups)
+    blind = blind_bound(groups)
     if point >= 1.0:
         return [blind, 1.0]
     if point <= 0.0:
         return [0.0, 1.0 - blind]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return [min(float(low), point), max(float(high), point)]
+
+
+def mean_interval(point: float | None, values: NDArray[np.float64], groups: int, most: float) -> list[float] | None:
+    """The same for a mean of numbers from 0 to ``most``.
+
+    Where all resamples agree, units that the sample lacks may differ by as much as there is room for, and be as many as
+    the exact binomial bound allows.
+    """
+    found = None if point is None else interval(point / most, values / most, groups)
+    if point is None or found is None:
+        return None
+    low, high = (most * end for end in found)
+    if high - low < _NO_WIDTH:
+        seen = blind_bound(groups)
+        low, high = seen * point, seen * point + (1 - seen) * most
+    return [low, high]
+
+
+def blind_bound(groups: int) -> float:
+    """The least share of units, 0..1, that may be alike where all ``groups`` that were seen are."""
+    return float(((1 - LEVEL) / 2) ** (1 / groups))
 
 
 def clustered_rate(

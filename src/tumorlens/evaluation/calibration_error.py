@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens.evaluation.auroc import mid_ranks
+from tumorlens.evaluation.bootstrap import LEVEL, blind_bound, ratios, resample_sums
 
 BINS = 15
+# Resampling adds up whole numbers; this fine a probability is one.
+_UNIT = 10**9
 # A probability of exactly 0 for the true class would make the log loss infinite; float32 softmax underflows to 0.
 _SMALLEST = 1e-12
 
@@ -43,7 +46,7 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
     """
     if confidence.size == 0:
         return []
-    bin_of = np.minimum(((mid_ranks(confidence) - 0.5) * bins / confidence.size).astype(np.int64), bins - 1)
+    bin_of = _bins(confidence, bins)
     counts = np.bincount(bin_of, minlength=bins)
     mean_confidence = np.bincount(bin_of, weights=confidence, minlength=bins) / np.maximum(counts, 1)
     accuracy = np.bincount(bin_of, weights=correct.astype(np.float64), minlength=bins) / np.maximum(counts, 1)
@@ -62,6 +65,50 @@ def expected_calibration_error(confidence: NDArray[np.float64], correct: NDArray
     """
     parts = reliability(confidence, correct, bins)
     return sum(part.n * abs(part.accuracy - part.confidence) for part in parts) / max(confidence.size, 1)
+
+
+def calibration_interval(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], units: NDArray[np.int64], resamples: int, seed: int
+) -> list[float] | None:
+    """The 95 % interval over units of :func:`expected_calibration_error`.
+
+    A cluster bootstrap with the bins of the sample. Distances are never negative, so the chance in each resample adds
+    to that in the sample: the resamples' mean lies above the sample's error. That bias is taken off again (Efron B,
+    Tibshirani RJ. An introduction to the bootstrap, 1993, chapter 10), so the interval is about the error that as many
+    slices show on average, chance included, as the floor of a perfectly calibrated network is.
+
+    Where every answer is right, or none, resamples show no errors that the sample lacks; both ends then move by as much
+    as the exact binomial bound of the accuracy allows.
+
+    Args:
+        confidence: float64 (N,), the top probability; N at least 1.
+        correct: bool (N,).
+        units: int64 (N,), the unit of chance of each slice, 0 .. G - 1.
+        resamples: how many.
+        seed: of them.
+
+    Returns:
+        [low, high], or None with fewer than two units.
+    """
+    groups = int(units.max()) + 1
+    if groups < 2 or not resamples:
+        return None
+    sums = np.zeros((groups, BINS + 1), np.int64)
+    # Each slice is rounded before the sum, which then does not depend on the order of the slices.
+    gaps = correct.astype(np.int64) * _UNIT - np.rint(confidence * _UNIT).astype(np.int64)
+    np.add.at(sums, (units, _bins(confidence, BINS)), gaps)
+    sums[:, BINS] = np.bincount(units, minlength=groups)
+    drawn = resample_sums(sums, resamples, seed)
+    values = ratios(np.abs(drawn[:, :BINS]).sum(axis=1) / _UNIT, drawn[:, BINS])
+    point = expected_calibration_error(confidence, correct)
+    low, high = np.quantile(values - (values.mean() - point), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    beyond = 1.0 - blind_bound(groups) if correct.all() or not correct.any() else 0.0
+    return [max(0.0, min(float(low), point) - beyond), min(1.0, max(float(high), point) + beyond)]
+
+
+def _bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """The bin of each slice, int64 (N,), from 0, the least confident."""
+    return np.minimum(((mid_ranks(confidence) - 0.5) * bins / confidence.size).astype(np.int64), bins - 1)
 
 
 def brier_score(probabilities: NDArray[np.float64], codes: NDArray[np.int64]) -> float:

@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from tumorlens.errors import DataError
 from tumorlens.evaluation.auroc import auroc
 from tumorlens.evaluation.bootstrap import interval, quiet_mean, ratios, resample_sums
-from tumorlens.evaluation.calibration_error import brier_score, expected_calibration_error, negative_log_likelihood
+from tumorlens.evaluation.calibration_error import (
+    brier_score,
+    calibration_interval,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
 from tumorlens.evaluation.grouping import independent_units, patient_cases
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.evaluation.trusting import aurc, conformal_scores
+from tumorlens.evaluation.trusting import aurc, conformal_scores, selective_scores
 from tumorlens.labels import LabelEncoding
 
 
@@ -33,10 +38,11 @@ def evaluate_table(
     them.
 
     ``brier`` is the multi-class score, a mean of sums of squares (0..2). ``ece`` uses 15 bins of equal mass of the top
-    probability. ``nll`` is in nats. ``patient_accuracy`` takes the mean probability over a patient's slices; a patient
-    with mixed labels counts once per label. ``coverage`` is the share of accepted answers and ``selective_accuracy``
-    the accuracy among them, None where no verdict is known; ``aurc`` is the area under the risk-coverage curve;
-    ``refused`` is the share that the gate takes for no brain MRI, None without a gate.
+    probability (its interval: :func:`tumorlens.evaluation.calibration_error.calibration_interval`). ``nll`` is in nats.
+    ``patient_accuracy`` takes the mean probability over a patient's slices; a patient with mixed labels counts once per
+    label. ``coverage`` is the share of accepted answers and ``selective_accuracy`` the accuracy among them, None where
+    no verdict is known; ``aurc`` is the area under the risk-coverage curve; ``refused`` is the share that the gate
+    takes for no brain MRI, None without a gate.
     ``conformal`` says what the sets cover (:func:`tumorlens.evaluation.trusting.conformal_scores`), None without sets.
     ``as_shipped`` and ``pointing_game`` are left None for the caller to fill.
 
@@ -108,6 +114,7 @@ def evaluate_table(
         "per_class": per_class,
         "confusion": {"labels": list(table.names), "matrix": matrix.tolist()},
         "ece": expected_calibration_error(table.confidence, correct),
+        "ece_ci95": calibration_interval(table.confidence, correct, units, bootstrap, seed),
         "brier": brier_score(table.probabilities, codes),
         "nll": negative_log_likelihood(table.probabilities, codes),
         "patients": patients or None,
@@ -117,7 +124,7 @@ def evaluate_table(
             patient_accuracy, ratios(drawn[:, 2 * k + 1], drawn[:, 2 * k]), len(set(case_units.tolist()))
         ),
         "as_shipped": None,
-        **_selective(table.accepted, correct),
+        **selective_scores(table.accepted, correct, units, bootstrap=bootstrap, seed=seed),
         "aurc": aurc(table.confidence, correct),
         "refused": _refused(table.refused),
         "conformal": conformal_scores(table, alpha, bootstrap=bootstrap, seed=seed),
@@ -169,15 +176,6 @@ def _macro_f1(matrix: NDArray[np.int64]) -> float:
     right = np.diag(matrix)
     seen = matrix.sum(axis=0) + matrix.sum(axis=1)
     return float((2 * right[seen > 0] / seen[seen > 0]).mean())
-
-
-def _selective(accepted: tuple[bool | None, ...], correct: NDArray[np.bool_]) -> dict[str, float | None]:
-    known = np.array([verdict is not None for verdict in accepted], dtype=bool)
-    passed = np.array([bool(verdict) for verdict in accepted], dtype=bool)
-    return {
-        "coverage": _share(int(passed.sum()), int(known.sum())),
-        "selective_accuracy": _share(int(correct[passed].sum()), int(passed.sum())),
-    }
 
 
 def _refused(refused: tuple[bool | None, ...]) -> float | None:

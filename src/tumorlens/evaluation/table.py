@@ -23,7 +23,8 @@ _PREFIX = "p_"
 _TEXT = ("id", "label", "patient", "source", "group", "split")
 # Of a value for each slice, beside its id.
 _COLUMNS = (
-    "labels", "patients", "sources", "groups", "splits", "accepted", "folds", "planes", "refused", "sides", "tumours"
+    "labels", "patients", "sources", "groups", "splits", "accepted", "folds", "planes", "refused", "sides", "tumours",
+    "burnt_in",
 )  # fmt: skip
 _BOOLS: dict[str, bool | None] = {"": None, "true": True, "false": False}
 # float32 softmax sums to 1 within ~1e-6; text that was rounded by hand to three decimals is still let through.
@@ -43,13 +44,15 @@ class PredictionTable:
         sources: name of the data set each slice came from.
         splits: ``train``, ``val``, ``test`` or empty.
         probabilities: float64 (N, K), rows sum to 1.
-        accepted: whether the answer is sure enough, and the slice not refused; None when the model has no threshold.
+        accepted: whether the answer is sure enough, the slice not refused, and no text burnt into it; None when the
+            model has no threshold.
         folds: the cross-validation fold, as text.
         planes: ``axial``, ``coronal``, ``sagittal`` or ``unsure``, as guessed from the pixels.
         sets: bool (N, K), which classes are in the conformal set of each slice; None when the model has no sets.
         refused: whether a slice is refused as no brain MRI; None when the model has no gate.
         sides: the longer side of each picture as it is stored, in pixels; 0 when not known.
         tumours: the tumour's share of what the network sees, 0..1, by its mask; None without one.
+        burnt_in: whether the file's header says that text is part of the picture.
     """
 
     names: tuple[str, ...]
@@ -67,12 +70,14 @@ class PredictionTable:
     refused: tuple[bool | None, ...] = ()
     sides: tuple[int, ...] = ()
     tumours: tuple[float | None, ...] = ()
+    burnt_in: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "planes", tuple(self.planes) or ("",) * len(self.ids))
         object.__setattr__(self, "refused", tuple(self.refused) or (None,) * len(self.ids))
         object.__setattr__(self, "sides", tuple(self.sides) or (0,) * len(self.ids))
         object.__setattr__(self, "tumours", tuple(self.tumours) or (None,) * len(self.ids))
+        object.__setattr__(self, "burnt_in", tuple(self.burnt_in) or (False,) * len(self.ids))
         for name in ("names", "ids", "labels", "patients", "groups", "sources", "splits", "accepted", "folds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         probabilities = np.array(self.probabilities, dtype=np.float64)
@@ -118,6 +123,7 @@ class PredictionTable:
         refused: Sequence[bool | None] | None = None,
         sides: Sequence[int] = (),
         tumours: Sequence[float | None] = (),
+        burnt_in: Sequence[bool] = (),
     ) -> PredictionTable:
         """A table with "not known" in the columns that are not given."""
         blank = ("",) * len(ids)
@@ -137,6 +143,7 @@ class PredictionTable:
             refused=() if refused is None else tuple(refused),
             sides=tuple(sides),
             tumours=tuple(tumours),
+            burnt_in=tuple(burnt_in),
         )
 
     @classmethod
@@ -216,10 +223,10 @@ class PredictionTable:
 
     def to_csv(self) -> str:
         """The table: ``id,label,patient,source,group,split,p_<class>…,predicted,accepted,fold,plane``, then ``set``,
-        ``refused``, ``side``, ``tumour``.
+        ``refused``, ``side``, ``tumour``, ``burnt_in``.
 
         ``set`` holds the names of the classes with a ``|`` between them. The last columns are there when the model has
-        sets, and a gate, and when the sizes of pictures, and of tumours, are known.
+        sets, and a gate, when the sizes of pictures, and of tumours, are known, and when text is burnt into a picture.
 
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
@@ -236,6 +243,8 @@ class PredictionTable:
             more["side"] = [str(side or "") for side in self.sides]
         if any(value is not None for value in self.tumours):
             more["tumour"] = ["" if value is None else repr(value) for value in self.tumours]
+        if any(self.burnt_in):
+            more["burnt_in"] = list(map(_bool_text, self.burnt_in))
         writer.writerow([*_TEXT, *columns_p, "predicted", "accepted", "fold", "plane", *more])
         columns = zip(
             self.ids, self.labels, self.patients, self.sources, self.groups, self.splits,
@@ -305,7 +314,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         raise DataError(f"{path}, line 1: the p_<class> columns must stand side by side", hint=_HINT)
     text: dict[str, list[str]] = {column: [] for column in (*_TEXT, "fold", "plane")}
     probabilities = np.empty((len(lines), len(names)), dtype=np.float64)
-    truths: dict[str, list[bool | None]] = {column: [] for column in ("accepted", "refused")}
+    truths: dict[str, list[bool | None]] = {column: [] for column in ("accepted", "refused", "burnt_in")}
     sides: list[int] = []
     tumours: list[float | None] = []
     sets = np.zeros(probabilities.shape, bool) if "set" in position else None
@@ -360,6 +369,7 @@ def _parse(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> 
         refused=tuple(truths["refused"]),
         sides=tuple(sides),
         tumours=tuple(tumours),
+        burnt_in=tuple(map(bool, truths["burnt_in"])),
     )
 
 

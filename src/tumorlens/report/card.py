@@ -11,6 +11,7 @@ from typing import Any
 
 from tumorlens.labels import meaning, title
 from tumorlens.report import looking, subgroups, trust
+from tumorlens.report.failures import failures
 from tumorlens.report.words import (
     NONE,
     NOT_STATED,
@@ -55,6 +56,7 @@ def model_card(metrics: Mapping[str, Any], settings_toml: str) -> str:
         *(["## How far an answer can be trusted", trusted] if (trusted := _trusted(metrics)) else []),
         *(["## Parts of the slices", parts] if (parts := _subgroups(metrics)) else []),
         *(["## Is it looking at the tumour?", looked] if (looked := _looking(metrics)) else []),
+        *(["## Where it fails", failed] if (failed := _bullets([markdown(one) for one in failures(metrics)])) else []),
         "## Limits",
         _limits(metrics),
     ]
@@ -135,8 +137,7 @@ def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
     rate = training.get("images_per_second")
     facts = _facts(
         {
-            "Epochs": f"{_known(training.get('epochs'))}, best {_known(training.get('best_epoch'))}, "
-            f"kept: {_known(training.get('kept'))}",
+            "Epochs": f"{_known(training.get('epochs'))}, {_best(training)}kept: {_known(training.get('kept'))}",
             "Seed": _known(training.get("seed")),
             "Time": duration(training["seconds"]) if training.get("seconds") is not None else NOT_STATED,
             "Speed": f"{rate:.0f} images/s" if rate is not None else NOT_STATED,
@@ -149,6 +150,17 @@ def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", settings_toml)), default=0))
     settings = f"\n\nAll settings:\n\n{fence}toml\n{settings_toml.strip()}\n{fence}" if settings_toml.strip() else ""
     return facts + settings
+
+
+def _best(training: Mapping[str, Any]) -> str:
+    """The epoch with the lowest validation loss; nothing where none was validated."""
+    epoch = training.get("best_epoch")
+    return f"best {_known(epoch)}, " if epoch else ""
+
+
+def _tested(metrics: Mapping[str, Any]) -> str:
+    """What the scored slices are called."""
+    return "slices, out of fold" if metrics.get("out_of_fold") else "test slices"
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
@@ -190,7 +202,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             _table(["", *(label for label, _ in columns)], rows),
-            "Per class, on the test set, each class against the rest (intervals in brackets):",
+            f"Per class, {_tested(metrics)}, each class against the rest (intervals in brackets):",
             _table(["Class", "n", "Sensitivity", "Specificity", "PPV", "NPV", "AUROC"], per_class),
         ]
     )
@@ -200,7 +212,7 @@ def _subgroups(metrics: Mapping[str, Any]) -> str:
     rows = subgroups.rows(metrics)
     if not rows:
         return ""
-    header = ["Part of the test slices", "Slices", "Accuracy", "95 % interval", "Classes in it"]
+    header = [f"Part of the {_tested(metrics)}", "Slices", "Accuracy", "95 % interval", "Classes in it"]
     table = _table(header, [[markdown(cell) for cell in row] for row in rows])
     return "\n\n".join(part for part in (table, subgroups.by_patient(metrics)) if part)
 
@@ -215,7 +227,7 @@ def _trusted(metrics: Mapping[str, Any]) -> str:
     ]
     if found["classes"]:
         rows = [[markdown(cell) for cell in row] for row in found["classes"]]
-        parts.append(_table(["Class", "Slices", "Sets that hold it", "95 % interval"], rows))
+        parts.append(_table(list(found["class_head"]), rows))
     return "\n\n".join([*parts, found["source"]])
 
 
@@ -224,12 +236,14 @@ def _looking(metrics: Mapping[str, Any]) -> str:
     if not lines:
         return ""
     table = _table(
-        ["Test slices with a tumour mask", "Share", "95 % interval", "Slices"], [list(line) for line in lines]
+        [f"With a tumour mask, {_tested(metrics)}", "Share", "95 % interval", "Slices"],
+        [list(line) for line in lines],
     )
     parts = [looking.sentence(metrics), table]
     if places := looking.places(metrics):
         head = ["Map", "Peak on the tumour", "95 % interval", "Of the map in the tumour", "IoU", "Slices"]
         parts.append(_table(head, [list(row) for row in places]))
+        parts += [text for text in (looking.sanity(metrics), looking.warning(metrics)) if text]
     return "\n\n".join(parts)
 
 
@@ -263,8 +277,6 @@ def _limits(metrics: Mapping[str, Any]) -> str:
             f"of {percent(best['balanced_accuracy'])} (guessing: {percent(best['chance'])}): part of the score may "
             "come from that."
         )
-    if worst := subgroups.worst(metrics):
-        limits.append(markdown(worst))
     if not scored(metrics, "validation") and not metrics.get("out_of_fold"):
         limits.append("There was no validation set.")
     weak = [n for n, part in test["per_class"].items() if part["sensitivity"] is not None and part["sensitivity"] < 0.8]
@@ -274,7 +286,7 @@ def _limits(metrics: Mapping[str, Any]) -> str:
     absent = [n for n, part in test["per_class"].items() if not part["n"]]
     if absent:
         limits.append(f"Never tested on: {', '.join(markdown(title(n)) for n in absent)}.")
-    return "\n".join(f"- {limit}" for limit in limits)
+    return _bullets(limits)
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
@@ -285,6 +297,10 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 
 def _known(value: object) -> str:
     return NOT_STATED if value in (None, "") else markdown(value)
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _facts(facts: Mapping[str, str]) -> str:

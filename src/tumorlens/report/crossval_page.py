@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import colours, title
 from tumorlens.report import findings, html, looking, page, subgroups, trust, words
@@ -18,6 +19,7 @@ from tumorlens.report.fold_charts import folds_chart, folds_figure
 from tumorlens.report.repeated_text import spread
 from tumorlens.report.run_folder import read_json
 from tumorlens.report.sections import TOGETHER, interval, plan_rows, tile
+from tumorlens.report.wording import AnyChart, Shown, shown
 
 _OVERALL = (
     ("Macro F1", "macro_f1"),
@@ -29,7 +31,7 @@ _OVERALL = (
 
 
 def render_crossval(folder: str | Path) -> Path:
-    """Write ``report.html`` from ``metrics.json``, ``audit.json`` and ``config.toml`` of a cross-validation.
+    """Write ``report.html`` from what a cross-validation saved: scores, audit, settings, the first seed's answers.
 
     Raises:
         DataError: when the folder holds no finished cross-validation.
@@ -41,16 +43,45 @@ def render_crossval(folder: str | Path) -> Path:
     labels, matrix = _confusion(metrics)
     confusion_figure(labels, matrix, path / "figures" / "confusion")
     folds_figure(metrics["folds"], path / "figures" / "folds")
-    charts = {"folds": folds_chart(metrics["folds"]), "confusion": confusion_chart(labels, matrix)}
+    drawn = {"folds": folds_chart(metrics["folds"]), "confusion": confusion_chart(labels, matrix)}
+    table = _answers(path, metrics)
+    charts = drawn | (html.trust_specs(metrics, table) if table is not None and len(table) else {})
     text = page.render(
         "crossval.html.j2",
         script=html.script(),
         **view(path, metrics, audit),
         charts={name: html.json_block(spec) for name, spec in charts.items()},
-        images={name: page.png(path / "figures" / f"{name}.png") for name in charts},
+        images={name: page.png(path / "figures" / f"{name}.png") for name in drawn},
     )
     write_text(path / "report.html", text)
     return path / "report.html"
+
+
+def words_again(folder: str | Path, before: Shown) -> Shown:
+    """What the report of a cross-validation shows when it is made anew, without drawing anything.
+
+    Args:
+        folder: of the cross-validation.
+        before: what its ``report.html`` shows; charts that are there are taken to be so rightly.
+
+    Raises:
+        DataError: when the folder holds no finished cross-validation.
+        MissingExtraError: when Jinja is not installed.
+    """
+    path = Path(folder)
+    audit = read_json(path / "audit.json") if (path / "audit.json").is_file() else {}
+    values = view(path, read_json(path / "metrics.json"), audit)
+    charts = AnyChart.fromkeys(before.charts, "")
+    return shown(page.render("crossval.html.j2", script="", **values, charts=charts, images={}))
+
+
+def _answers(path: Path, metrics: Mapping[str, Any]) -> PredictionTable | None:
+    """The first seed's answers behind its scores, those of the section on trust; None where they are missing."""
+    file = path / f"seed-{metrics['seeds'][0]['seed']}" / "folds" / "predictions.csv"
+    if not file.is_file():
+        return None
+    table, leaked = PredictionTable.read_csv(file), set((metrics["leaked"] or {}).get("ids", ()))
+    return table.where([name not in leaked for name in table.ids]) if leaked else table
 
 
 def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,6 +121,9 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
             "patients": subgroups.by_patient(metrics),
         },
         "trust": trust.view(metrics),
+        "uncertain": trust.scores(metrics).get("coverage") is not None,
+        "calibrated": bool(metrics.get("calibration")),
+        "many_seeds": scores["runs"] > 1,
         "looking": looking.view(metrics),
         "plan": plan_rows(path),
         "settings": config.read_text(encoding="utf-8").strip() if config.is_file() else "",

@@ -14,7 +14,7 @@ from tumorlens.evaluation.trusting import risk_coverage
 from tumorlens.labels import colours
 from tumorlens.report.charts import Spec, finish, short_titles
 from tumorlens.report.extra import load
-from tumorlens.report.theme import GUIDE, PERCENT_AXIS, RIGHT, VALIDATION, WRONG
+from tumorlens.report.theme import GUIDE, PERCENT_AXIS, RIGHT, TRAIN, VALIDATION, WRONG
 from tumorlens.report.words import score
 
 _HEIGHT = 320
@@ -148,17 +148,23 @@ def calibration_bins(n: int) -> int:
     return min(BINS, n // _LEAST_PER_BIN) if n >= CALIBRATION_LEAST else 0
 
 
-def reliability_chart(table: PredictionTable) -> Spec:
+def reliability_chart(table: PredictionTable, before: PredictionTable | None = None) -> Spec:
     """Accuracy against mean probability in bins of equal mass; on the diagonal, 0.8 is right 8 times in 10.
 
     Worth showing where :func:`calibration_bins` is not 0.
+
+    Args:
+        table: the answers, calibrated or not.
+        before: the same before calibration, drawn beside them; None where they are not known.
     """
     alt = load("altair")
-    correct = table.correct
+    shown = {"": table} if before is None else {"Before calibration": before, "After": table}
     rows = [
-        {"confidence": part.confidence, "accuracy": part.accuracy, "n": part.n}
-        for part in reliability(table.confidence, correct, max(1, calibration_bins(len(table))))
+        {"confidence": part.confidence, "accuracy": part.accuracy, "n": part.n, "answers": name}
+        for name, one in shown.items()
+        for part in reliability(one.confidence, one.correct, max(1, calibration_bins(len(one))))
     ]
+    colours_of = [VALIDATION] if before is None else [TRAIN, VALIDATION]
     unit = alt.Scale(domain=[0, 1], nice=False)
     diagonal = (
         alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
@@ -167,8 +173,13 @@ def reliability_chart(table: PredictionTable) -> Spec:
     )
     line = (
         alt.Chart(alt.Data(values=rows))
-        .mark_line(color=VALIDATION, point={"filled": True, "size": 50, "color": VALIDATION})
+        .mark_line(point={"filled": True, "size": 50})
         .encode(
+            color=alt.Color(
+                "answers:N",
+                scale=alt.Scale(domain=list(shown), range=colours_of),
+                legend=None if before is None else alt.Legend(),
+            ),
             x=alt.X(
                 "confidence:Q",
                 title="Mean probability of the answer",
@@ -177,17 +188,24 @@ def reliability_chart(table: PredictionTable) -> Spec:
             ),
             y=alt.Y("accuracy:Q", title="Accuracy", scale=unit, axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5)),
             tooltip=[
+                *([] if before is None else [alt.Tooltip("answers:N", title="Answers")]),
                 alt.Tooltip("confidence:Q", title="Mean probability", format=".3f"),
                 alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),
                 alt.Tooltip("n:Q", title="Slices"),
             ],
         )
     )
-    return finish(alt.layer(diagonal, line), _HEIGHT, "accuracy against probability: calibration")
+    told = "accuracy against probability: calibration" + ("" if before is None else ", before and after")
+    return finish(alt.layer(diagonal, line), _HEIGHT, told)
 
 
-def risk_chart(table: PredictionTable, threshold: float | None) -> Spec:
-    """Error rate among the surest answers against their share; a dashed line where answers become uncertain."""
+def risk_chart(table: PredictionTable, accepted: float | None) -> Spec:
+    """Error rate among the surest answers against their share; a dashed line at the share that is accepted.
+
+    Args:
+        table: the answers.
+        accepted: that share, 0..1; None where no verdict is known.
+    """
     alt = load("altair")
     correct = table.correct
     coverage, risk = thin(*risk_coverage(table.confidence, correct))
@@ -217,8 +235,7 @@ def risk_chart(table: PredictionTable, threshold: float | None) -> Spec:
         )
     )
     layers = [line]
-    if threshold is not None:
-        accepted = float((table.confidence >= threshold).mean())
+    if accepted is not None:
         rule = alt.Chart(alt.Data(values=[{"x": accepted}]))
         layers.append(rule.mark_rule(color=GUIDE, strokeDash=[4, 4]).encode(x="x:Q"))
     return finish(alt.layer(*layers), _HEIGHT, "error rate against the share of answers accepted")

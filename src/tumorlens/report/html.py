@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tumorlens.evaluation.curves import class_curves
+from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_text
-from tumorlens.report import page, tiles
+from tumorlens.report import page, tiles, trust
 from tumorlens.report.charts import Spec, balance_chart, confusion_chart, history_chart
 from tumorlens.report.checklist import render_checklist
 from tumorlens.report.curve_charts import (
@@ -23,9 +26,16 @@ from tumorlens.report.curve_charts import (
 from tumorlens.report.extra import load
 from tumorlens.report.figures import confusion_figure, history_figure, pr_figure, roc_figure
 from tumorlens.report.run_folder import RunFolder, read_run
-from tumorlens.report.sections import view
+from tumorlens.report.sections import BUNDLE, view
+from tumorlens.report.wording import AnyChart, Shown, shown
 
-_IMAGES = ("grid", "mistakes", "edits", "augmentation")
+# Figures of slices, and what the template calls a picture in each.
+_IMAGES = {
+    "grid": "test slice",
+    "mistakes": "wrongly named test slice",
+    "edits": "test slice, edited",
+    "augmentation": "training slice",
+}
 _PAPER = ("history", "confusion", "roc", "pr")
 
 
@@ -60,6 +70,31 @@ def render_report(run_dir: str | Path) -> Path:
     return path
 
 
+def words_again(run_dir: str | Path, before: Shown) -> Shown:
+    """What the report of a run shows when it is made anew, without drawing anything.
+
+    Args:
+        run_dir: of the run.
+        before: what its ``report.html`` shows; pictures and charts that are there are taken to be so rightly.
+
+    Raises:
+        DataError: when the folder is no finished run.
+        MissingExtraError: when Jinja is not installed.
+    """
+    run = read_run(run_dir)
+    if BUNDLE not in before.words:  # training writes the report before the bundle
+        run = replace(run, bundle_sha256=None)
+    html = page.render(
+        "report.html.j2",
+        script="",
+        **view(run),
+        charts=AnyChart.fromkeys(before.charts, ""),
+        images={},
+        pictures={name: {"apart": [], "whole": ""} for name, label in _IMAGES.items() if label in before.pictures},
+    )
+    return shown(html)
+
+
 def draw_figures(run: RunFolder) -> list[Path]:
     """Draw the figures that need no images into ``figures/``; returns what was written."""
     folder = run.path / "figures"
@@ -87,9 +122,20 @@ def chart_specs(run: RunFolder) -> dict[str, Spec]:
         specs["roc"] = roc_chart(run.tested)
         specs["pr"] = pr_chart(run.tested)
         specs["confidence"] = confidence_chart(run.tested)
-        specs["risk"] = risk_chart(run.tested, (run.metrics.get("selective") or {}).get("threshold"))
-        if calibration_bins(len(run.tested)):
-            specs["reliability"] = reliability_chart(run.tested)
+        specs |= trust_specs(run.metrics, run.tested)
+    return specs
+
+
+def trust_specs(metrics: Mapping[str, Any], table: PredictionTable) -> dict[str, Spec]:
+    """Errors against the share accepted, and calibration before and after where there are slices enough.
+
+    Args:
+        metrics: of a training, or of a cross-validation.
+        table: the answers behind its scores; not empty.
+    """
+    specs = {"risk": risk_chart(table, trust.scores(metrics).get("coverage"))}
+    if calibration_bins(len(table)):
+        specs["reliability"] = reliability_chart(table, trust.before(metrics, table))
     return specs
 
 

@@ -30,7 +30,13 @@ def lines(metrics: Mapping[str, Any]) -> list[Line]:
 
 def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What the template names."""
-    return {"lines": lines(metrics), "sentence": sentence(metrics), "places": places(metrics)}
+    return {
+        "lines": lines(metrics),
+        "sentence": sentence(metrics),
+        "places": places(metrics),
+        "sanity": sanity(metrics),
+        "warning": warning(metrics),
+    }
 
 
 _MAPS = {
@@ -43,6 +49,9 @@ _MAPS = {
     "head": "Middle of the head",
     "centre": "Middle of the picture",
 }
+
+
+_NAMES = {"mask_shuffled": "predicted mask", "class_shuffled": "class map", "gradcam_shuffled": "Grad-CAM"}
 
 
 def places(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
@@ -60,6 +69,54 @@ def places(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, st
         for what, name in _MAPS.items()
         if (entry := found.get(what))
     ]
+
+
+def sanity(metrics: Mapping[str, Any]) -> str:
+    """Whether maps of shuffled weights fall to the better point that needs no network; empty where none was made."""
+    found = metrics.get("localisation") or {}
+    shuffled = _shuffled(metrics)
+    point = _better_point(metrics)
+    if not shuffled or not point:
+        return ""
+    interval = found[point]["hit_rate_ci95"]
+    level = f"{_MAPS[point].lower()}, {words.percent(found[point]['hit_rate'])}"
+    if interval is None:
+        return f"Too few patients to say whether maps of shuffled weights fall to the level of the {level}."
+    rates = ", ".join(f"{_NAMES[what]} {words.percent(found[what]['hit_rate'])}" for what in shuffled)
+    known = f"95{words.NBSP}% interval {words.percent_range(interval)}"
+    falls = "do not fall" if above(metrics) else "fall"
+    return (
+        f"With the weights shuffled, the peaks {falls} to the level of the better point that needs no network "
+        f"({level}; {known}): {rates}."
+    )
+
+
+def warning(metrics: Mapping[str, Any]) -> str:
+    """What it means where shuffled weights do not break a map; empty where they do."""
+    high = above(metrics)
+    if not high:
+        return ""
+    return (
+        "Even with the weights shuffled, the tumour is found more often than by a point that needs no network "
+        f"({', '.join(_NAMES[what] for what in high)}): how often that map finds it says nothing of what was learned."
+    )
+
+
+def above(metrics: Mapping[str, Any]) -> list[str]:
+    """The maps of shuffled weights whose hit rate lies above the interval of the better point."""
+    found, point = metrics.get("localisation") or {}, _better_point(metrics)
+    interval = found[point]["hit_rate_ci95"] if point else None
+    return [what for what in _shuffled(metrics) if interval and found[what]["hit_rate"] > interval[1]]
+
+
+def _shuffled(metrics: Mapping[str, Any]) -> list[str]:
+    found = metrics.get("localisation") or {}
+    return [what for what in _NAMES if found.get(what)]
+
+
+def _better_point(metrics: Mapping[str, Any]) -> str:
+    found = metrics.get("localisation") or {}
+    return max((what for what in ("head", "centre") if found.get(what)), key=lambda w: found[w]["hit_rate"], default="")
 
 
 def sentence(metrics: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report.summary import bounds, columns, plain, shortcut_facts
+from tumorlens.report.summary import bounds, columns, looking_facts, plain, shortcut_facts
 from tumorlens.report.words import count, percent, percent_range, sample, scored, synthetic, unit_note
 
 _WIDTH = 100
@@ -27,7 +27,7 @@ def repeated_text(metrics: Mapping[str, Any]) -> str:
         removed = metrics["leaked"]["removed"]
         note = f"with {count(removed)} slices that share a picture, patient or group with training"
         facts.append(("As shipped (leaky)", percent(shipped["accuracy"]["mean"]), note))
-    facts += shortcut_facts(metrics)
+    facts += shortcut_facts(metrics) + looking_facts(metrics)
     classes = [("Class", "n", "sensitivity", "95 % interval")]
     classes += [
         (

@@ -21,6 +21,8 @@ TOGETHER = {
     "duplicate cluster": "the slices of a known patient or group, copies of a picture, and look-alikes",
     "slice": "copies of a picture; patients are not known",
 }
+#: What the report calls the SHA-256 that stands for the bundle.
+BUNDLE = "Bundle (bundle.json), SHA-256"
 _SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -33,7 +35,8 @@ def view(run: RunFolder) -> dict[str, Any]:
         "created": words.moment(metrics.get("created")),
         "research_only": words.RESEARCH_ONLY,
         "headline": words.headline(test, drawn=drawn),
-        "uncertain_below": bool((run.metrics.get("selective") or {}).get("threshold")),
+        "uncertain": test.get("coverage") is not None,
+        "calibrated": bool(metrics.get("calibration")),
         "unit_note": words.unit_note(test),
         "tiles": _tiles(metrics, drawn=drawn),
         "drawn": drawn,
@@ -268,7 +271,7 @@ def _versions(run: RunFolder) -> list[tuple[str, str]]:
         found.append(("Network file (model.onnx), SHA-256", str(model.get("sha256") or words.NOT_STATED)))
     if run.bundle_sha256:
         # The one that tumorlens info prints and that every answer carries.
-        found.append(("Bundle (bundle.json), SHA-256", run.bundle_sha256))
+        found.append((BUNDLE, run.bundle_sha256))
     if parity:
         n, worst = parity.get("n"), parity.get("max_abs_difference")
         found.append(

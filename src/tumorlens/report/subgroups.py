@@ -42,19 +42,46 @@ def _shown(kind: str, name: str, part: Mapping[str, Any]) -> str:
 
 
 def worst(metrics: Mapping[str, Any]) -> str:
-    """A sentence about the part with the lowest accuracy; empty where no large part is below the whole."""
-    found = [
-        (part["accuracy"], _shown(kind, name, part), part)
-        for kind, parts in (metrics.get("subgroups") or {}).items()
-        for name, part in parts.items()
-        if part["n"] >= _LEAST and len(parts) > 1
-    ]
+    """A sentence about the part that is most surely below the whole; empty where no large part is below it."""
+    found = _below(metrics)
     if not found:
         return ""
-    share, name, part = min(found, key=lambda one: one[:2])
-    if share >= (metrics["test"]["accuracy"] if "test" in metrics else metrics["scores"]["accuracy"]["mean"]):
+    _, name, part = found[0]
+    return f"Weakest on {name}: {words.percent(part['accuracy'])} of {words.plural(part['n'], 'slice')}."
+
+
+def weak(metrics: Mapping[str, Any]) -> list[str]:
+    """The parts whose interval lies below the accuracy of the whole, in words, the weakest first."""
+    whole = _whole(metrics)
+    return [
+        f"{name}, {words.percent(part['accuracy'])} of {words.plural(part['n'], 'slice')} "
+        f"({words.percent_range(part['accuracy_ci95'])}){_balanced(part)}"
+        for most, name, part in _below(metrics)
+        if most < whole
+    ]
+
+
+def _below(metrics: Mapping[str, Any]) -> list[tuple[float, str, Mapping[str, Any]]]:
+    """Parts with a lower accuracy than the whole: how good they may be at best, name, scores; the weakest first."""
+    whole = _whole(metrics)
+    found = [
+        (part["accuracy_ci95"][1] if part["accuracy_ci95"] else 1.0, _shown(kind, name, part), part)
+        for kind, parts in (metrics.get("subgroups") or {}).items()
+        for name, part in parts.items()
+        if part["n"] >= _LEAST and len(parts) > 1 and part["accuracy"] < whole
+    ]
+    return sorted(found, key=lambda one: (one[0], one[2]["accuracy"], one[1]))
+
+
+def _whole(metrics: Mapping[str, Any]) -> float:
+    return float(metrics["test"]["accuracy"] if "test" in metrics else metrics["scores"]["accuracy"]["mean"])
+
+
+def _balanced(part: Mapping[str, Any]) -> str:
+    """The balanced accuracy where it tells another story than the accuracy."""
+    if len(part["classes"]) < 2 or part["accuracy"] - part["balanced_accuracy"] < 0.02:
         return ""
-    return f"Weakest on {name}: {words.percent(share)} of {words.plural(part['n'], 'slice')}."
+    return f", balanced {words.percent(part['balanced_accuracy'])}"
 
 
 def by_patient(metrics: Mapping[str, Any]) -> str:

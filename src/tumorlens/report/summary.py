@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report import robustness
+from tumorlens.report import robustness, trust
 from tumorlens.report.words import (
     NBSP,
     NONE,
@@ -58,20 +58,24 @@ def looking_facts(metrics: Mapping[str, Any]) -> list[Fact]:
     found = metrics.get("clever_hans")
     if not found:
         return []
+    facts: list[Fact] = []
+    name = "Tumour erased"
     if removed := found["removed"]:
-        facts = [("Tumour erased", percent(removed["rate"]), f"{bounds(removed['ci95'])}, called “no tumour”")]
+        facts = [(name, percent(removed["rate"]), f"{bounds(removed['ci95'])}, called “no tumour”")]
         if control := found["control"]:
             note = f"{bounds(control['ci95'])}, keeps its answer"
             facts.append(("As much elsewhere", percent(control["rate"]), note))
-        return facts
-    background, plane = found["background"], found["plane_only"]["rate"]
-    note = f"{bounds(background['ci95'])}, type still right; from the plane alone: {percent(plane)}"
-    return [("Tumour erased", percent(background["rate"]), note)]
+        name = "Background only"
+    if background := found["background"]:
+        plane = percent(found["plane_only"]["rate"])
+        note = f"{bounds(background['ci95'])}, type still right; from the plane alone: {plane}"
+        facts.append((name, percent(background["rate"]), note))
+    return facts
 
 
 def scores_text(document: Mapping[str, Any]) -> str:
     """One evaluation (the contract's ``evaluate --json`` document) as plain text; ends without a newline."""
-    text = _text(document, "Accuracy", [], looking_facts(document))
+    text = _text(document, "Accuracy", [], looking_facts(document) + _map_facts(document))
     held = document.get("robustness")
     return f"{text}\n\n{plain(fill(robustness.sentence(held), _WIDTH))}" if held else text
 
@@ -102,15 +106,32 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
     return plain(text)
 
 
+def _map_facts(test: Mapping[str, Any]) -> list[Fact]:
+    """How often the map's highest point lies in the tumour; nothing where no slice has a mask."""
+    found = test.get("pointing_game")
+    if not found:
+        return []
+    note = f"of {count(found['n'])} slices with a mask; the middle of the picture or head: {percent(found['baseline'])}"
+    return [("Map on the tumour", percent(found["hit_rate"]), note)]
+
+
 def _trust_facts(test: Mapping[str, Any]) -> list[Fact]:
     """How many answers are sure enough, and what the sets hold; nothing where the model says neither."""
     facts = []
     if test.get("coverage") is not None:
-        note = f"of the answers; {percent(test['selective_accuracy'])} of them are right"
+        known = f"{bounds(test['coverage_ci95'])}, " if "coverage_ci95" in test else "of the answers; "
+        note = f"{known}{percent(test['selective_accuracy'])} of them are right"
+        if interval := test.get("selective_accuracy_ci95"):
+            note += f" ({percent_range(interval)})"
         facts.append(("Sure enough", percent(test["coverage"]), note))
     if sets := test.get("conformal"):
         note = f"{bounds(sets['coverage_ci95'])}, {sets['mean_set_size']:.2f} classes on average"
+        if interval := sets.get("mean_set_size_ci95"):
+            note += f" ({interval[0]:.2f} to {interval[1]:.2f})"
         facts.append(("Sets with the truth", percent(sets["coverage"]), note))
+        if units := trust.averaged_over(test):
+            note = f"{bounds(sets['patient_coverage_ci95'])}, over {units}"
+            facts.append(("The same, averaged", percent(sets["patient_coverage"]), note))
     return facts
 
 

@@ -3,36 +3,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from tumorlens.evaluation.table import PredictionTable
+from tumorlens.evaluation.trusting import uncalibrated
 from tumorlens.labels import title
 from tumorlens.report import words
 
 Line = tuple[str, str, str]
+# What coverage is averaged over, by the unit of chance; slices on their own are pooled anyway.
+_UNITS = {"patient": "patients", "group": "groups of patients", "duplicate cluster": "clusters"}
 _NOT_CALIBRATED = "The probabilities are not calibrated: calibration is switched off, or too few slices were held out."
 
 
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
     """What is claimed, the number, and what to compare it with."""
     test = scores(metrics)
-    return [*_calibration(metrics), *_sets(test), *_selective(metrics, test), *_gate(metrics, test), *_series(metrics)]
-
-
-def classes(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Class, slices, share whose set holds it, interval; nothing without sets."""
-    sets = scores(metrics).get("conformal")
-    if not sets:
-        return []
     return [
-        (
-            title(name),
-            words.count(part["n"]),
-            words.percent(part["coverage"]),
-            words.percent_range(part["coverage_ci95"]),
-        )
-        for name, part in sets["per_class"].items()
+        *_calibration(metrics, test),
+        *_sets(test),
+        *_selective(metrics, test),
+        *_gate(metrics, test),
+        *_series(metrics),
     ]
+
+
+def class_head(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the columns of :func:`classes` are called."""
+    known = ("Class", "Slices", "Sets that hold it", "95 % interval")
+    units = averaged_over(scores(metrics))
+    return (*known, f"Averaged over {units}", "95 % interval") if units else known
+
+
+def classes(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Class, slices, share whose set holds it, interval, the same averaged over patients; nothing without sets."""
+    test = scores(metrics)
+    rows: list[tuple[str, ...]] = []
+    for name, part in (test.get("conformal") or {"per_class": {}})["per_class"].items():
+        row = (title(name), words.count(part["n"]), *_cells(part, "coverage"))
+        rows.append((*row, *_cells(part, "patient_coverage")) if averaged_over(test) else row)
+    return rows
+
+
+def averaged_over(test: Mapping[str, Any]) -> str:
+    """Over what coverage is averaged, as a plural; empty where it was not, or would be the same as pooled."""
+    known = "patient_coverage" in (test.get("conformal") or {})
+    return _UNITS.get(test.get("unit", ""), "") if known else ""
+
+
+def before(metrics: Mapping[str, Any], table: PredictionTable) -> PredictionTable | None:
+    """Calibrated answers as they were before; None where calibration changed nothing.
+
+    Args:
+        metrics: of a training, or of a cross-validation.
+        table: the answers behind its scores.
+    """
+    found = metrics.get("calibration")
+    if not found:
+        return None
+    own = found.get("temperatures") or {}
+    # In a cross-validation each fold has its temperature, or none.
+    usual = 1.0 if metrics.get("kind") == "crossval" else float(found["temperature"])
+    if all(own.get(fold, usual) == 1 for fold in table.folds):
+        return None
+    return uncalibrated(table, own, usual)
 
 
 def sentence(metrics: Mapping[str, Any]) -> str:
@@ -45,9 +80,14 @@ def sentence(metrics: Mapping[str, Any]) -> str:
             f"{words.percent(test['selective_accuracy'])} are right."
         )
     if sets := test.get("conformal"):
+        units = averaged_over(test)
+        pooled = ""
+        if units:
+            mean = words.percent(sets["patient_coverage"])
+            pooled = f", pooled over {units} ({mean} averaged over {units}),"
         said.append(
             f"The set of classes given with each answer holds the truth for {words.percent(sets['coverage'])} of the "
-            f"slices and names {sets['mean_set_size']:.2f} classes on average."
+            f"slices{pooled} and names {sets['mean_set_size']:.2f} classes on average."
         )
     return " ".join(said)
 
@@ -64,6 +104,7 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "lines": lines(metrics),
         "classes": classes(metrics),
+        "class_head": class_head(metrics),
         "sentence": sentence(metrics),
         "source": " ".join(part for part in (where, _always(metrics)) if part) if calibrated else _NOT_CALIBRATED,
         "none": _NOT_CALIBRATED,
@@ -106,17 +147,18 @@ def scores(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _calibration(metrics: Mapping[str, Any]) -> list[Line]:
+def _calibration(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
     found = metrics.get("calibration")
     if not found:
         return []
     before, after = found["before"], found["after"]
+    compared = f"before {words.score(before['ece'])}; a perfectly calibrated network: {words.score(found['floor'])}"
     return [
         ("Temperature", f"{found['temperature']:.2f}", "above 1 the network was too sure, below 1 not sure enough"),
         (
             "Calibration error (ECE)",
             words.score(after["ece"]),
-            f"before {words.score(before['ece'])}; a perfectly calibrated network: {words.score(found['floor'])}",
+            _with_interval(compared, test, "ece", words.score_range),
         ),
         ("Log loss", words.score(after["nll"]), f"before {words.score(before['nll'])}"),
         ("Brier score", words.score(after["brier"]), f"before {words.score(before['brier'])}"),
@@ -127,12 +169,13 @@ def _sets(test: Mapping[str, Any]) -> list[Line]:
     sets = test.get("conformal")
     if not sets:
         return []
-    wanted = f"asked for {words.percent(1 - sets['alpha'])} of each class"
-    known = words.percent_range(sets["coverage_ci95"])
-    return [
-        ("Sets that hold the truth", words.percent(sets["coverage"]), f"{wanted}; 95{words.NBSP}% interval {known}"),
-        ("Classes in a set", f"{sets['mean_set_size']:.2f}", f"{words.percent(sets['empty'])} of the sets are empty"),
-    ]
+    wanted = f"asked for {words.percent(1 - sets['alpha'])} of the pooled slices of each class"
+    made = [("Sets that hold the truth", words.percent(sets["coverage"]), _with_interval(wanted, sets, "coverage"))]
+    if units := averaged_over(test):
+        note = _with_interval("each counts the same; the rate asked for is the pooled one", sets, "patient_coverage")
+        made.append((f"The same, averaged over {units}", words.percent(sets["patient_coverage"]), note))
+    empty = _with_interval(f"{words.percent(sets['empty'])} of the sets are empty", sets, "mean_set_size", _size_range)
+    return [*made, ("Classes in a set", f"{sets['mean_set_size']:.2f}", empty)]
 
 
 def _selective(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
@@ -142,7 +185,26 @@ def _selective(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line
     threshold = f"top probability {words.percent(made['threshold'])} or more"
     aim = f"meant to be {words.percent(made['target'])}"
     return [
-        ("Accepted answers", words.percent(test["coverage"]), threshold),
-        ("Of these right", words.percent(test["selective_accuracy"]), aim),
+        ("Accepted answers", words.percent(test["coverage"]), _with_interval(threshold, test, "coverage")),
+        ("Of these right", words.percent(test["selective_accuracy"]), _with_interval(aim, test, "selective_accuracy")),
         ("Area under risk and coverage", words.score(test["aurc"]), "mean error rate over all coverages"),
     ]
+
+
+def _with_interval(
+    note: str,
+    found: Mapping[str, Any],
+    name: str,
+    form: Callable[[Any], str] = words.percent_range,
+) -> str:
+    """A note and the interval of what it is beside; scores of earlier versions have none for some."""
+    interval = found.get(f"{name}_ci95")
+    return f"{note}; 95{words.NBSP}% interval {form(interval)}" if interval else note
+
+
+def _size_range(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def _cells(part: Mapping[str, Any], name: str) -> tuple[str, str]:
+    return words.percent(part.get(name)), words.percent_range(part.get(f"{name}_ci95"))

@@ -10,6 +10,7 @@ from typing import Any
 from tumorlens.io.atomic import write_text
 from tumorlens.report import html, page, words
 from tumorlens.report.run_folder import read_json
+from tumorlens.report.sections import plan_rows
 from tumorlens.report.tuning_charts import (
     importance_chart,
     importance_figure,
@@ -84,6 +85,7 @@ def view(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
             for one in through[:_MOST_TRIALS]
         ],
         "through": len(through),
+        "plan": plan_rows(path),
         "failed": [(one["number"], one["reason"]) for one in metrics["trials"] if one["reason"]],
         "commands": [
             (f"tumorlens train DATA --config {best_file} --out best", "a model with the best settings"),

@@ -50,6 +50,11 @@ def percent_range(interval: Sequence[float] | None) -> str:
     return f"{percent(interval[0]).removesuffix(NBSP + '%')} to {percent(interval[1])}"
 
 
+def score_range(interval: Sequence[float] | None) -> str:
+    """``0.012 to 0.031``, or a dash."""
+    return NONE if interval is None else f"{score(interval[0])} to {score(interval[1])}"
+
+
 def probability(value: float | None) -> str:
     """Two decimals; three near certainty; never a 1 that is not one."""
     if value is None:

@@ -17,7 +17,7 @@ class Conformal:
     """Quantiles of the conformal scores.
 
     Attributes:
-        alpha: share of the slices of each class whose set may lack the truth.
+        alpha: share of the slices of each class, all patients' pooled, whose set may lack the truth.
         quantiles: class → the highest score (one minus its probability) at which a class is still in the set; 1 where
             too few groups of the class are known to rule it out ever.
         groups: class → groups that its quantile stands on.
@@ -43,14 +43,20 @@ def fit_conformal(
     names: tuple[str, ...],
     alpha: float,
 ) -> Conformal:
-    """Quantiles such that the set of a slice of a new patient holds its class with probability 1 - alpha or more.
+    """Quantiles such that of the slices of new patients, pooled, a share of 1 - alpha has its class in the set.
 
     Split conformal prediction with the score of Sadinle, Lei and Wasserman (J Am Stat Assoc 2019;114:223-234), one
     minus the probability of the true class, for each class on its own (Mondrian; Vovk, "Conditional validity of
     inductive conformal predictors", Mach Learn 2013;92:349-376). Slices of a patient are not exchangeable with those of
     others, patients are: beside the G groups of a class stands one more, whose slices score beyond all, for the patient
-    to come (Lee, Barber and Willett, "Distribution-free inference with hierarchical data", J R Stat Soc B 2025). Every
-    slice weighs the same, so that the rate is one of slices; with groups of equal size that is their method.
+    to come (Lee, Barber and Willett, "Distribution-free inference with hierarchical data", J R Stat Soc B 2025).
+
+    Every slice weighs the same. With groups of equal size that is their method: the rate is at least 1 - alpha for a
+    slice of one new patient, whatever the number of patients. With unequal sizes the rate is that over the slices of
+    many patients, reached as G grows; the mean over patients of the share of their slices may be another, and is lower
+    where patients of few slices are the harder ones. The probabilities are exchangeable between these groups and new
+    ones only if their temperature was found elsewhere; found on the same slices, it makes all of this approximate, by
+    as little as one number fitted to many slices can.
 
     Args:
         probabilities: float64 (N, K), calibrated, of slices that were not trained on.

@@ -19,7 +19,8 @@ class Selective:
         threshold: an answer whose top probability is lower is uncertain.
         target: accuracy that the accepted answers were to reach.
         accuracy: what they reach on the slices that the threshold was chosen on.
-        coverage: share of those slices that is accepted.
+        coverage: share of those slices that is accepted; what the gate refuses, what has an empty set and what has
+            text burnt in is not.
         reached: whether ``accuracy`` is at least ``target``; if not, the threshold is the best there is.
     """
 
@@ -30,7 +31,12 @@ class Selective:
     reached: bool
 
 
-def fit_selective(confidence: NDArray[np.float64], correct: NDArray[np.bool_], target: float) -> Selective:
+def fit_selective(
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    target: float,
+    eligible: NDArray[np.bool_] | None = None,
+) -> Selective:
     """The lowest threshold whose accepted answers are right at the target rate.
 
     El-Yaniv R, Wiener Y. On the foundations of noise-free selective classification. J Mach Learn Res 2010;11:1605-1641.
@@ -40,12 +46,16 @@ def fit_selective(confidence: NDArray[np.float64], correct: NDArray[np.bool_], t
         confidence: float64 (N,), calibrated top probabilities of slices that were not trained on; N at least 1.
         correct: bool (N,).
         target: accuracy, 0..1.
+        eligible: bool (N,), answers that nothing else keeps from being accepted; all when None, or when none is.
     """
+    count = len(correct)
+    if eligible is not None and eligible.any():
+        confidence, correct = confidence[eligible], correct[eligible]
     thresholds, covered, accuracies = accuracy_by_threshold(confidence, correct)
     good = np.flatnonzero(accuracies >= target - _ROUNDING)
     best = int(good[-1]) if len(good) else int(np.flatnonzero(accuracies >= accuracies.max() - _ROUNDING)[-1])
     return Selective(
-        float(thresholds[best]), target, float(accuracies[best]), float(covered[best]) / len(correct), bool(len(good))
+        float(thresholds[best]), target, float(accuracies[best]), float(covered[best]) / count, bool(len(good))
     )
 
 

@@ -58,6 +58,7 @@ class Trust:
         *,
         alpha: float,
         target: float,
+        refused: NDArray[np.bool_] | None = None,
     ) -> Trust:
         """All three on slices that were not trained on; none of them on too few (50 slices, 10 groups).
 
@@ -68,16 +69,19 @@ class Trust:
             names: the K classes.
             alpha: error rate of the sets.
             target: accuracy that accepted answers are to reach.
+            refused: bool (N,), slices whose answers are never accepted, however sure, since the gate takes them for no
+                brain MRI or text is burnt into them.
         """
         if len(codes) < LEAST_SLICES or len(np.unique(groups)) < LEAST_GROUPS:
             return cls()
         temperature = fit_temperature(logits, codes, groups)
         probabilities = softmax(logits, temperature.value)
-        return cls(
-            temperature,
-            fit_conformal(probabilities, codes, groups, names, alpha),
-            fit_selective(probabilities.max(axis=1), probabilities.argmax(axis=1) == codes, target),
-        )
+        conformal = fit_conformal(probabilities, codes, groups, names, alpha)
+        eligible = np.asarray(conformal.sets(probabilities, names).any(axis=1))
+        if refused is not None:
+            eligible = eligible & ~refused
+        confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == codes
+        return cls(temperature, conformal, fit_selective(confidence, correct, target, eligible))
 
     def judge(self, logits: NDArray[np.floating], names: tuple[str, ...]) -> Judged:
         """Probabilities, sets and verdicts of logits (N, K)."""
