@@ -2,8 +2,9 @@
 
 Command: ``taskset -c 0 python benchmarks/engines.py MODEL DATA [--test-fold K --fold-column NAME]``, MODEL an int8
 bundle (``tumorlens export MODEL --to int8 --out DIR``) and DATA labelled slices that it has not learned from. Rounds of
-the engines are interleaved, medians over rounds; one thread. The last lines are the cost of a whole answer
-(probabilities, set, verdict, map, gate) over the bare network, and of one slice from decoded pixels. Cost: two minutes.
+the engines are interleaved, medians over rounds; one thread. The last lines are what answers cost, in batches and one
+by one: the network cut down to its logits, as it is (with embedding, and maps where it has them), the whole answer
+(gate, probabilities, set, verdict, and its map at full size), and that from decoded pixels. Cost: three minutes.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tumorlens import bundle, config
-from tumorlens.inference import Predictor
+from tumorlens import bundle, config, io
+from tumorlens.inference import Prediction, Predictor
 from tumorlens.inference.engine import Engine
 from tumorlens.inference.engines import ENGINES
-from tumorlens.io.slice import Slice
 from tumorlens.pipeline.dataset import held_out, labelled, read, standardised
+from tumorlens.pipeline.model import Model
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess import to_input
+from tumorlens.training.canonical import canonical
 
 BATCH, ROUNDS = 32, 15
+BATCHES, ONES = 50, 300  # of whole answers
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -75,19 +78,66 @@ def main() -> None:
 
 
 def whole(loaded: bundle.Bundle, images: np.ndarray, path: str) -> None:
-    """What the answer costs beside the network, and one slice from its decoded pixels."""
-    from tumorlens import io
+    """What answers cost beside the network, in batches and one by one: medians of interleaved rounds."""
+    model = Model(Predictor(loaded, threads=1))
+    alone, full = Engine(logits_alone(loaded.model), 1), Engine(loaded.model, 1)
+    item = io.read(path)[0]
+    print(f"batch  rounds  {'what':40} ms median  95th percentile  times the logits")
+    for size, rounds in ((BATCH, BATCHES), (1, ONES)):
+        few = images[:size]
+        inputs = to_input(few)
+        works: dict[str, Callable[[], object]] = {
+            "the network, its logits alone": lambda inputs=inputs: alone.run(inputs),
+            "the network, all that it puts out": lambda inputs=inputs: full.run(inputs),
+            "the whole answer with its map": lambda few=few: answered(model, few),
+            f"the same from {item.pixels.shape[0]} × {item.pixels.shape[1]} decoded pixels": lambda size=size: [
+                model.map(one) for one in model.predictor.predict_slices([item] * size)
+            ],
+        }
+        times: dict[str, list[float]] = {what: [] for what in works}
+        for work in works.values():
+            work()  # the first time is another matter
+        for _ in range(rounds):
+            for what, work in works.items():
+                times[what].append(seconds(work))
+        least = statistics.median(next(iter(times.values())))
+        for what, found in times.items():
+            median, late = 1000 * statistics.median(found), 1000 * float(np.quantile(found, 0.95))
+            print(f"{size:5} {rounds:7}  {what:40} {median:9.2f} {late:16.2f} {median / (1000 * least):17.2f}")
 
-    bare, predictor = Engine(loaded.model, 1), Predictor(loaded, threads=1)
-    inputs = to_input(images[:BATCH])
-    answer, network, single = [], [], []
-    pixels = io.read(path)[0].pixels
-    for _ in range(ROUNDS):
-        network.append(seconds(lambda: bare.run(inputs)))
-        answer.append(seconds(lambda: predictor.run(images[:BATCH])))
-        single.append(seconds(lambda: list(predictor.predict_slices([Slice(pixels, "one")]))))
-    print(f"whole answer over bare network: {statistics.median(answer) / statistics.median(network):.2f}")
-    print(f"one slice from decoded pixels, {pixels.shape}: {1000 * statistics.median(single):.2f} ms")
+
+def logits_alone(network: bytes) -> bytes:
+    """The network without what only its other outputs need."""
+    import onnx
+
+    model = onnx.load_from_string(network)
+    kept = [output for output in model.graph.output if output.name == "logits"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return canonical(model.SerializeToString(), ["logits"])
+
+
+def answered(model: Model, images: np.ndarray) -> list[np.ndarray]:
+    """Everything that is said and shown of standardised images."""
+    predictor = model.predictor
+    outputs = predictor.run(images)
+    maps = []
+    for i, image in enumerate(images):
+        best = int(outputs.probabilities[i].argmax())
+        answer = Prediction(
+            id="",
+            path="",
+            frame=None,
+            probabilities=dict(zip(predictor.labels, map(float, outputs.probabilities[i]), strict=True)),
+            model=predictor.identity,
+            ms=0.0,
+            activation=None if outputs.activation is None else outputs.activation[i, :, :, best],
+            mask=None if outputs.mask is None else outputs.mask[i],
+            image=image,
+            **predictor._judged(outputs, i),
+        )
+        maps.append(model.map(answer))
+    return maps
 
 
 if __name__ == "__main__":

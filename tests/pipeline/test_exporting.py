@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tumorlens
 from tumorlens import bundle
 from tumorlens.cli.main import main
+from tumorlens.data.manifest import Manifest
+from tumorlens.data.phantom import write_phantom
 from tumorlens.errors import DataError, MissingExtraError, ModelError, UsageError
 from tumorlens.inference import Prediction, Predictor
 from tumorlens.inference.engines import ENGINES, engine_of
+from tumorlens.io import cache_dir
+from tumorlens.pipeline.dataset import read
 from tumorlens.pipeline.exporting import export
+from tumorlens.pipeline.exportslices import CALIBRATED, COMPARED, _divided
+from tumorlens.preprocess.cache import standardise_all
+from tumorlens.training import quantising
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +56,7 @@ def test_an_exact_form_agrees_and_the_bundle_stays_a_bundle(
     assert found["same_class"] == 1
     loaded = bundle.load(tmp_path / "out")
     assert loaded.info.exports == {kind: found}
+    assert found.get("against") == ("model.keras" if kind == "onnx" else None)
     for name in loaded.info.files:
         loaded.read(name)  # compares the SHA-256
     np.testing.assert_array_equal(answers(tmp_path / "out", pictures), answers(finished_run, pictures))
@@ -96,13 +107,97 @@ def test_eight_bits_take_a_third_of_the_room_and_keep_the_map_exact(int8: Path) 
     np.testing.assert_allclose(found["cam"].mean(axis=(1, 2)), found["logits"], atol=1e-4)
 
 
-def test_eight_bits_are_calibrated_on_training_slices_alone(finished_run: Path, tmp_path: Path) -> None:
-    """Given nothing but what was tested on, nothing is left."""
-    from tumorlens.pipeline.dataset import read
+def test_eight_bits_are_compared_on_slices_that_they_were_not_made_from(int8: Path) -> None:
+    """With every engine that runs them, and the facts travel with the bundle."""
+    told = bundle.load(int8).info.exports["int8"]
+    assert (told["split"], told["overlap"]) == ("test", 0)
+    assert 100 < told["calibrated_on"] <= CALIBRATED
+    assert 20 < told["n"] <= COMPARED
+    assert set(told["engines"]) == {"onnxruntime-int8", "openvino-int8", "openvino-bf16"}
+    assert told["max_probability_difference"] == told["engines"]["onnxruntime-int8"]["max_probability_difference"] > 0
+    assert all(one["same_class"] >= 0.9 for one in told["engines"].values())
 
-    whole = read(finished_run / "manifest.csv")
-    with pytest.raises(DataError, match="no slice is left"):
-        export(finished_run, "int8", tmp_path / "out", data=whole.where(lambda row: row.split == "test"))
+
+def test_openvino_in_bfloat16_is_compared_too(finished_run: Path, tmp_path: Path) -> None:
+    found = export(finished_run, "openvino", tmp_path / "out")
+    assert set(found["engines"]) == {"openvino", "openvino-bf16"}
+    assert found["engines"]["openvino"]["max_probability_difference"] == found["max_probability_difference"]
+
+
+def test_without_openvino_eight_bits_are_made_all_the_same(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert set(export(finished_run, "int8", tmp_path / "out")["engines"]) == {"onnxruntime-int8"}
+
+
+@pytest.fixture
+def ranges_from(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What 8-bit ranges are taken from, while none are: the network stays as it is."""
+    seen: list[np.ndarray] = []
+
+    def kept(model: bytes, images: np.ndarray) -> bytes:
+        seen.append(images)
+        return model
+
+    monkeypatch.setattr(quantising, "quantised", kept)
+    return seen
+
+
+def pictures_of(run: Path, manifest: Manifest) -> set[bytes]:
+    ready = standardise_all(manifest, bundle.load(run).info.recipe, cache_dir() / "images")
+    return {one.tobytes() for one in ready.images}
+
+
+def test_eight_bits_are_calibrated_on_training_slices_alone(
+    finished_run: Path, phantom_folder: Path, tmp_path: Path, ranges_from: list[np.ndarray]
+) -> None:
+    """Of a set that holds others, too, these are left out, wherever its files lie now."""
+    run = read(finished_run / "manifest.csv")
+    trained = pictures_of(finished_run, run.split("train"))
+    moved, others = tmp_path / "moved", tmp_path / "others"
+    shutil.copytree(phantom_folder, moved)
+    write_phantom(others, 16, 77)
+    both = [moved / "manifest.csv", others / "manifest.csv"]
+    for number, data in enumerate((None, phantom_folder / "manifest.csv", both)):
+        found = export(finished_run, "int8", tmp_path / f"out{number}", data=data)
+        assert found["calibrated_on"] == len(ranges_from[-1]) > 100
+        assert {one.tobytes() for one in ranges_from[-1]} <= trained
+
+
+def test_what_was_not_trained_on_makes_no_eight_bits(
+    finished_run: Path, tmp_path: Path, ranges_from: list[np.ndarray]
+) -> None:
+    """Slices that it was tested on, slices that it never saw, slices of which nobody knows."""
+    write_phantom(tmp_path / "unseen", 16, 78)
+    tested = read(finished_run / "manifest.csv").split("test")
+    shutil.copytree(finished_run / "bundle", tmp_path / "alone")
+    for model, data in (
+        (finished_run, tested),
+        (finished_run, tmp_path / "unseen"),
+        (tmp_path / "alone", finished_run / "manifest.csv"),
+        (tmp_path / "alone", None),
+    ):
+        with pytest.raises(DataError, match="trained on") as caught:
+            export(model, "int8", tmp_path / "out", data=data)
+        assert caught.value.code == "not_trained_on"
+        assert "run folder" in caught.value.hint
+    assert not ranges_from
+    assert not (tmp_path / "out").exists()
+
+
+@given(st.integers(1, 2 * (CALIBRATED + COMPARED)), st.integers(0, COMPARED))
+def test_slices_are_compared_that_made_no_ranges_where_there_are_any(count: int, held_out: int) -> None:
+    fresh = np.arange(count)
+    chosen = _divided(fresh, (np.arange(-held_out, 0), "test") if held_out else None)
+    both = set(chosen.calibrated.tolist()) & set(chosen.compared.tolist())
+    assert len(chosen.compared) > 0
+    assert 0 < chosen.facts["calibrated_on"] == len(chosen.calibrated) <= CALIBRATED
+    assert len(both) == chosen.facts["overlap"]
+    assert not both or (count < 4 and not held_out)
+    assert chosen.facts["split"] == ("test" if held_out else "train")
 
 
 def test_openvino_calls_nobody(finished_run: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +222,8 @@ def test_what_cannot_be_exported_says_why(finished_run: Path, tmp_path: Path) ->
         export(finished_run, "onnx", finished_run)
     alone = tmp_path / "alone"
     export(finished_run, "onnx", alone)
+    copy = export(alone, "onnx", tmp_path / "copy")
+    assert (copy["copy"], copy["n"]) == (True, 0)
     with pytest.raises(DataError, match="on its own"):
         export(alone, "openvino", tmp_path / "again")
     with pytest.raises(ModelError, match="Keras"):

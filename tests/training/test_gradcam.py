@@ -25,12 +25,12 @@ def made(form: str, folder: Path) -> Any:
     image = keras.Input((SIZE, SIZE, 1))
     if form == "functional":
         network = keras.Model(image, rest[1](rest[0](conv(image))))
-    elif form == "nested":
+    elif form in ("nested", "nested file"):
         network = keras.Sequential([image, keras.Sequential([keras.Input((SIZE, SIZE, 1)), conv]), *rest])
     else:
         network = keras.Sequential([image, conv, *rest])
     network.layers[-1].set_weights([np.array([[1.0, -1.0]], np.float32)])
-    if form == "file":
+    if form.endswith("file"):
         network.save(folder / "model.keras")
         return keras.models.load_model(folder / "model.keras", safe_mode=True)
     return network
@@ -44,7 +44,7 @@ def corner() -> np.ndarray:
     return images
 
 
-FORMS = ["sequential", "functional", "nested", "file"]
+FORMS = ["sequential", "functional", "nested", "file", "nested file"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,8 +85,18 @@ def test_plain_has_a_map(corner: np.ndarray) -> None:
     assert grad_cam(network, corner[:0], np.array([], int)).shape[0] == 0
 
 
-def test_a_model_without_places_is_refused() -> None:
+@pytest.mark.parametrize("form", ["sequential", "functional"])
+def test_a_model_without_places_is_refused(form: str) -> None:
+    """The picture that goes in has places, too, but is no layer's output."""
     keras = import_keras()
-    network = keras.Sequential([keras.Input((SIZE, SIZE, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    image, layers = keras.Input((SIZE, SIZE, 1)), [keras.layers.Flatten(), keras.layers.Dense(2)]
+    functional = form == "functional"
+    network = keras.Model(image, layers[1](layers[0](image))) if functional else keras.Sequential([image, *layers])
     with pytest.raises(UsageError, match="places in the image"):
         grad_cam(network, np.zeros((1, SIZE, SIZE, 1), np.float32), np.array([0]))
+
+
+def test_a_layer_of_another_model_is_refused(corner: np.ndarray, tmp_path: Path) -> None:
+    stranger = last_spatial_layer(made("sequential", tmp_path))
+    with pytest.raises(UsageError, match="never asks"):
+        grad_cam(made("sequential", tmp_path), corner, np.array([0, 0]), stranger)

@@ -78,6 +78,14 @@ def test_what_cannot_be_used_is_an_entry_with_a_reason(client: TestClient, gliom
     assert sent(client, text).json() == [first]
 
 
+def test_a_mask_is_no_slice(client: TestClient, tmp_path: Path) -> None:
+    disc = cv2.circle(np.zeros((200, 200), np.uint8), (90, 110), 30, 255, -1)
+    cv2.imwrite(str(tmp_path / "a.png"), disc)
+    (entry,) = sent(client, tmp_path / "a.png").json()
+    assert (entry["verdict"], entry["predicted"]) == ("not_brain_mri", None)
+    assert "grey values" in entry["reason"]
+
+
 def test_an_image_beyond_the_limit_is_refused_by_its_header(client: TestClient) -> None:
     bomb = cv2.imencode(".png", np.zeros((9000, 9000), np.uint8))[1].tobytes()
     entry = client.post(PREDICT, files={"files": ("bomb.png", bomb)}).json()[0]

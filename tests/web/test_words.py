@@ -14,6 +14,7 @@ import tumorlens
 from tumorlens.errors import InputError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.inference import Failure, Prediction
+from tumorlens.inference.gate import REASON
 from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI
 from tumorlens.pipeline.model import Model
 from tumorlens.web.reliability import Rate, measure, scored
@@ -37,6 +38,8 @@ ANSWER = Prediction(
         ({"verdict": "uncertain", "set": ("no_tumor", "pituitary")}, "Uncertain: no tumour or pituitary tumour"),
         ({"verdict": NOT_BRAIN_MRI, "predicted": None}, "This does not look like a brain MRI: no answer given"),
         ({"verdict": NOT_BRAIN_MRI, "predicted": None, "reason": BLANK}, "This slice is blank: no answer given"),
+        ({"verdict": NOT_BRAIN_MRI, "predicted": None, "reason": REASON}, strings()["words"]["not_brain_mri"]),
+        ({"verdict": NOT_BRAIN_MRI, "predicted": None, "reason": "it is a mask"}, "No answer given: it is a mask"),
     ],
 )  # fmt: skip
 def test_the_verdict_in_words(changed: dict, words: str) -> None:

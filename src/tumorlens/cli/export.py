@@ -32,8 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found)
         return 0
-    sys.stdout.write(
-        f"{arguments.out}\n{arguments.to} against model.onnx on {found['n']} slices: probabilities differ by at most "
-        f"{found['max_probability_difference']:.2g}, {found['same_class']:.1%} get the same class\n"
-    )
+    sys.stdout.write(f"{arguments.out}\n")
+    if found.get("copy"):
+        sys.stdout.write("model.onnx is copied as it is: no Keras network is at hand to compare it with\n")
+        return 0
+    against = found.get("against", "model.onnx")
+    for name, one in found.get("engines", {arguments.to: found}).items():
+        sys.stdout.write(
+            f"{name} against {against} on {found['n']} slices: probabilities differ by at most "
+            f"{one['max_probability_difference']:.2g}, {one['same_class']:.1%} get the same class\n"
+        )
     return 0

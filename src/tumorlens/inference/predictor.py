@@ -14,9 +14,10 @@ from tumorlens.bundle import Bundle
 from tumorlens.errors import ModelError
 from tumorlens.inference.engines import DEFAULT, engine_of
 from tumorlens.inference.gate import REASON, Gate
-from tumorlens.inference.result import BLANK, BURNT_IN, NOT_BRAIN_MRI, Prediction
+from tumorlens.inference.result import BURNT_IN, NOT_BRAIN_MRI, Prediction
 from tumorlens.inference.trust import Selective, Trust
 from tumorlens.inference.trust.series import SeriesTrust
+from tumorlens.inference.unfit import unfit
 from tumorlens.io.slice import Slice
 from tumorlens.preprocess import standardise, to_input
 from tumorlens.preprocess.stack import Stack
@@ -67,10 +68,6 @@ class Outputs:
             accepted=of(self.accepted),
             refused=of(self.refused),
         )
-
-
-# Of a slice with a single grey value: padding of a volume, an empty file.
-_BLANK = {"predicted": None, "set": None, "verdict": NOT_BRAIN_MRI, "reason": BLANK}
 
 
 class Predictor:
@@ -147,7 +144,7 @@ class Predictor:
         for index, item in enumerate(batch):
             best = int(outputs.probabilities[index].argmax())
             probabilities = dict(zip(self.labels, map(float, outputs.probabilities[index]), strict=True))
-            blank = int(images[index].max()) == int(images[index].min())
+            wrong = unfit(item.pixels, images[index], gated=self.gate is not None)
             answers.append(
                 Prediction(
                     id=item.id,
@@ -159,7 +156,7 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     mask=None if outputs.mask is None else outputs.mask[index],
-                    **(_BLANK if blank else _flagged(self._judged(outputs, index), item)),
+                    **(_refused(wrong) if wrong else _flagged(self._judged(outputs, index), item)),
                     image=images[index],
                     series=item.series,
                     position=item.position,
@@ -171,7 +168,7 @@ class Predictor:
     def _judged(self, outputs: Outputs, index: int) -> dict[str, Any]:
         """What is said of a slice: its class, set, verdict and reason."""
         if outputs.refused is not None and outputs.refused[index]:
-            return {"predicted": None, "set": None, "verdict": NOT_BRAIN_MRI, "reason": REASON}
+            return _refused(REASON)
         predicted = self.labels[int(outputs.probabilities[index].argmax())]
         own, reasons = None, []
         if outputs.sets is not None:
@@ -217,6 +214,11 @@ class Predictor:
         if found["logits"].shape != (1, len(self.labels)):
             reason = f"the network knows {found['logits'].shape[-1]} classes, bundle.json {len(self.labels)}"
             raise _mismatch(self.bundle, reason)
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    """What is said of a slice that gets no answer."""
+    return {"predicted": None, "set": None, "verdict": NOT_BRAIN_MRI, "reason": reason}
 
 
 def _flagged(judged: dict[str, Any], item: Slice) -> dict[str, Any]:

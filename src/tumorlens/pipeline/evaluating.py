@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tumorlens import bundle, config
+from tumorlens.bundle import Bundle
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, by_code
 from tumorlens.data.split import leaked
 from tumorlens.errors import DataError, MissingExtraError
+from tumorlens.evaluation.localisation import Place, write_places
 from tumorlens.evaluation.looking import write_looks
-from tumorlens.inference import Predictor, engines
+from tumorlens.inference import Outputs, Predictor, engines
 from tumorlens.io.atomic import write_json, writing
-from tumorlens.pipeline import looking, robustness
+from tumorlens.models.keras_setup import import_keras
+from tumorlens.pipeline import looking, placing, robustness
 from tumorlens.pipeline.dataset import Data, held_out, labelled, outlined, read, standardised
 from tumorlens.pipeline.dividing import examined
+from tumorlens.pipeline.kerasfile import keras_file
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
 from tumorlens.pipeline.seen import learned, seen
+from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.outlines import Outlines
 from tumorlens.report.robustness import robustness_figure
+from tumorlens.training.gradcam import Explainer
+from tumorlens.training.shuffled import shuffled
 
 
 def evaluate(
@@ -41,12 +52,13 @@ def evaluate(
     share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
     are left out of the scores (``leaked`` names them, ``as_shipped`` scores them too). ``skipped`` lists what could not
     be used. ``clever_hans`` says whether the answers hang on the tumour, where slices have a mask (see
-    :func:`tumorlens.evaluation.looking.clever_hans`), else None.
+    :func:`tumorlens.evaluation.looking.clever_hans`), else None; so do ``localisation`` and ``pointing_game`` say
+    whether its maps lie on the tumour (see :func:`tumorlens.evaluation.localisation.localisation`).
 
     Args:
         model: MODEL.
         data: DATA.
-        out: folder for ``metrics.json``, ``predictions.csv`` and ``edits.csv``, or None.
+        out: folder for ``metrics.json``, ``predictions.csv``, ``edits.csv`` and ``maps.csv``, or None.
         settings: columns and bootstrap.
         corruptions: whether to ask again about some slices as worse scanners would show them: ``robustness`` (see
             :func:`tumorlens.pipeline.robustness.scored`), and ``robustness.png`` and ``.svg`` in ``out``.
@@ -88,19 +100,27 @@ def evaluate(
         raise DataError("no test slice could be read", hint="look at the files of the test set", code="empty")
     with tell.progress("predicting") as progress:
         outputs = predictor.run(ready.images, progress)
-    shares = tumour_shares(outlined(ready, recipe, tell))
-    table = table_of(ready.manifest, predictor.labels, outputs, ready.images, shares)
+    outlines = outlined(ready, recipe, tell)
+    if outlines.problems:
+        tell.warn(f"{len(outlines.problems)} masks are not used, for example: {outlines.problems[0].reason}")
+    table = table_of(ready.manifest, predictor.labels, outputs, ready.images, tumour_shares(outlines))
     sets = predictor.trust.conformal
     alpha = sets.alpha if sets else None
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)
     _tell(document, ready.manifest, tell)
     left_out = sorted(familiar & set(table.ids))
-    looks = looking.look(ready.manifest.where(lambda row: row.id not in familiar), predictor, chosen, tell)
+    fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
+    looks = looking.look(ready.choose(fresh).manifest, predictor, chosen, tell)
     document["clever_hans"] = looking.gap(looks, table, chosen)
+    places = _places(
+        ready.choose(fresh), outlines.choose(fresh), outputs.take(np.array(fresh)), predictor.bundle, chosen, tell
+    )
+    document["localisation"] = placing.scored(places, table, chosen)
+    document["pointing_game"] = placing.pointing_game(document["localisation"])
     document["robustness"] = None
     if corruptions:
-        fresh = ready.manifest.where(lambda row: row.id not in familiar)
-        document["robustness"] = robustness.scored(robustness.ask(fresh, predictor, chosen, tell), chosen)
+        asked = robustness.ask(ready.choose(fresh).manifest, predictor, chosen, tell)
+        document["robustness"] = robustness.scored(asked, chosen)
     document["leaked"] = {"removed": len(left_out), "ids": left_out} if left_out else None
     document["skipped"] = [asdict(item) for item in ready.manifest.skipped]
     if out is not None:
@@ -108,9 +128,46 @@ def evaluate(
         write_json(folder / "metrics.json", document)
         table.write_csv(folder / "predictions.csv")
         write_looks(folder / "edits.csv", looks)
+        write_places(folder / "maps.csv", places)
         if corruptions:
             _draw(document["robustness"], folder, tell)
     return document
+
+
+def _places(
+    tested: Standardised, outlines: Outlines, outputs: Outputs, loaded: Bundle, settings: Settings, tell: Reporter
+) -> list[Place]:
+    """Where the maps lie, as after a training."""
+    if not (outlines.place >= 0).any():
+        return []
+
+    def mixed() -> Predictor:
+        # Whatever the engine: it is the network whose weights are shuffled.
+        return Predictor(replace(loaded, model=shuffled(loaded.model, settings.seed)))
+
+    possible = importlib.util.find_spec("onnx") is not None
+    explainer = _explainer(loaded, outputs, settings)
+    with tell.progress("scoring maps"):
+        places = placing.place(tested, outlines, outputs, settings, mixed if possible else None, explainer)
+    if outputs.activation is None and outputs.mask is None and explainer is None:
+        tell.note("its maps are not scored: the network has none of its own, and its Keras file, or Keras, is missing")
+    elif not possible:
+        tell.note("the maps are not compared with those of shuffled weights: that needs the extra train")
+    return places
+
+
+def _explainer(loaded: Bundle, outputs: Outputs, settings: Settings) -> Explainer | None:
+    """For a network without a map of its own, where it is at hand as a Keras file."""
+    path = keras_file(loaded.where)
+    if outputs.activation is not None or path is None:
+        return None
+    try:
+        keras = import_keras()
+    except MissingExtraError:
+        return None
+    if keras.backend.backend() != "tensorflow":
+        return None
+    return Explainer(keras.models.load_model(path, compile=False, safe_mode=True), settings.seed)
 
 
 def _draw(found: dict[str, Any], folder: Path, tell: Reporter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from tumorlens.errors import InputError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor
+from tumorlens.inference.trust import Trust
+from tumorlens.pipeline import trusting
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.corrupting import SEVERITIES, STRENGTHS, corrupt, unit_picture
 from tumorlens.preprocess.recipe import Recipe, standardise
@@ -23,7 +25,10 @@ from tumorlens.preprocess.recipe import Recipe, standardise
 # Each slice is asked about 56 times; so many say within three points how often an answer is right.
 MOST = 300
 CLEAN = "clean"
-_KEPT = ("accuracy", "accuracy_ci95", "balanced_accuracy", "ece", "nll", "coverage", "selective_accuracy", "refused")
+_KEPT = (
+    "accuracy", "accuracy_ci95", "balanced_accuracy", "ece", "ece_ci95", "nll", "coverage", "selective_accuracy",
+    "refused",
+)  # fmt: skip
 _CHANCE = 7
 
 Key = tuple[str, int]
@@ -42,6 +47,21 @@ class Corrupted:
     def joined(self, other: Corrupted) -> Corrupted:
         """These and those of another part of the data set, asked of another fold's network."""
         return Corrupted({key: PredictionTable.joined([one, other.tables[key]]) for key, one in self.tables.items()})
+
+    def judged(self, trusts: Mapping[str, Trust]) -> Corrupted:
+        """Uncalibrated answers, each fold's with its trust (:func:`tumorlens.pipeline.trusting.fold_trusts`)."""
+        return Corrupted({key: trusting.fold_judged(table, trusts) for key, table in self.tables.items()})
+
+    def as_table(self) -> PredictionTable:
+        """All of them in one table, the corruption and its severity in the place of the split."""
+        return PredictionTable.joined(
+            [replace(one, splits=(f"{kind} {step}",) * len(one)) for (kind, step), one in self.tables.items()]
+        )
+
+    @classmethod
+    def of_table(cls, table: PredictionTable) -> Corrupted:
+        """What :meth:`as_table` made."""
+        return cls({(kind, step): table.where(f"{kind} {step}") for kind, step in _keys()})
 
 
 def ask(
@@ -116,9 +136,9 @@ def scored(corrupted: Corrupted, settings: Settings) -> dict[str, Any]:
     """Scores of each corruption and severity, and what is left of the accuracy on average.
 
     Returns:
-        ``n``, ``clean`` and ``corruptions`` (kind → five entries with ``severity``, ``strength``, accuracy, calibration
-        and what is accepted and refused); ``accuracy_kept``: for each severity the mean accuracy over the kinds, over
-        the clean one; None where that is 0.
+        ``n``, ``clean`` and ``corruptions`` (kind → five entries with ``severity``, ``strength``, accuracy and
+        calibration error with their intervals, and what is accepted and refused); ``accuracy_kept``: for each severity
+        the mean accuracy over the kinds, over the clean one; None where that is 0.
     """
 
     def of(key: Key) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def grad_cam(model: Any, images: np.ndarray, classes: np.ndarray, layer: Any | N
         layer: whose output is weighted; the last with a place in the image when None.
 
     Raises:
-        UsageError: on another backend than TensorFlow, or for a layer without places, or without a part in the answer.
+        UsageError: on another backend than TensorFlow, or for a layer without places, without a part in the answer, or
+            of another model.
     """
     if import_keras().backend.backend() != "tensorflow":
         raise UsageError("Grad-CAM needs Keras on TensorFlow", hint="run it with KERAS_BACKEND=tensorflow")
@@ -76,6 +77,10 @@ def _batch(model: Any, images: np.ndarray, classes: np.ndarray, layer: Any) -> n
         found = model(tensorflow.convert_to_tensor(images), training=False)
         logits = found["logits"] if isinstance(found, dict) else found
         chosen = tensorflow.reduce_sum(tensorflow.gather(logits, classes.astype(np.int32), axis=1, batch_dims=1))
+    if not seen:
+        raise UsageError(
+            f"the model {model.name!r} never asks layer {layer.name!r}", hint="name a layer of this model with layer="
+        )
     features = seen[-1]
     slopes = tape.gradient(chosen, features)
     if slopes is None:
@@ -107,11 +112,15 @@ def _caught(layer: Any, tape: Any) -> Iterator[list[Any]]:
 def last_spatial_layer(model: Any) -> Any:
     """The last layer, nested ones included, whose output is (N, h, w, channels) with more than one place.
 
+    An input layer is none: the picture itself is not what was learned, and Keras never calls it.
+
     Raises:
         UsageError: when there is none.
     """
-    found = None
+    found, entrance = None, import_keras().layers.InputLayer
     for layer in _flat(model):
+        if isinstance(layer, entrance):
+            continue
         shape = tuple(getattr(getattr(layer, "output", None), "shape", None) or ())
         if len(shape) == 4 and shape[1] not in (None, 1) and shape[2] not in (None, 1):
             found = layer

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tumorlens.inference import Failure, Prediction
+from tumorlens.inference.gate import REASON
 from tumorlens.inference.result import BLANK, NOT_BRAIN_MRI, Answer
 from tumorlens.labels import title
 from tumorlens.report.words import percent, percent_range
@@ -28,7 +29,11 @@ def headline(answer: Answer) -> str:
     if isinstance(answer, Failure):
         return words["error"]
     if answer.verdict == NOT_BRAIN_MRI or answer.predicted is None:
-        return words["blank" if answer.reason == BLANK else "not_brain_mri"]
+        if answer.reason == BLANK:
+            return words["blank"]
+        if isinstance(answer, Prediction) and answer.reason not in (None, REASON):
+            return words["unfit"].format(reason=answer.reason)
+        return words["not_brain_mri"]
     name = title(answer.predicted)
     if answer.verdict != "uncertain":
         return words["plain"].format(name=name)
