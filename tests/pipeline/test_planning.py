@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,19 +19,54 @@ from hypothesis import strategies as st
 from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
-from tumorlens.pipeline import planning, running
+from tumorlens.models import keras_setup
+from tumorlens.pipeline import crossvalidating, planning, running
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.training import resume, train
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.stack import Stack
 
+FILES = Path()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One slice that stands for all, and its mask: whole, and as it should not be."""
+    global FILES
+    FILES = tmp_path_factory.mktemp("files")
+    picture, mask = np.full((16, 16), 90, np.uint8), np.zeros((16, 16), np.uint8)
+    mask[4:9, 4:9] = 255
+    for name, content in (("slice", picture), ("mask", mask), ("void", mask * 0), ("wide", mask[:8])):
+        cv2.imwrite(str(FILES / f"{name}.png"), content)
+    (FILES / "broken.png").write_bytes(b"no image")
+    yield
+
 
 def data(
-    tumours: int = 300, free: int = 100, masks: int = 300, side: int = 512, own_source: bool = True
+    tumours: int = 300,
+    free: int = 100,
+    masks: int = 300,
+    side: int = 512,
+    own_source: bool = True,
+    bad: int = 0,
+    kind: str = "missing",
 ) -> tuple[Manifest, Standardised]:
-    """Slices of tumours with and without masks, tumour-free ones from elsewhere or not, and their sizes."""
+    """Slices of tumours with and without masks, tumour-free ones from elsewhere or not, and their sizes.
+
+    ``bad`` of the masks are of a kind that is of no use.
+    """
+
+    def mask(i: int) -> str:
+        return str(FILES / f"{kind if i * bad // masks < (i + 1) * bad // masks else 'mask'}.png") if i < masks else ""
+
     rows = [
-        Row(path=f"t{i}", label=("glioma", "meningioma")[i % 2], source="a", mask=f"m{i}" if i < masks else "")
+        Row(
+            path=str(FILES / "slice.png"),
+            id=f"t{i}",
+            label=("glioma", "meningioma")[i % 2],
+            source="a",
+            mask=mask(i),
+        )
         for i in range(tumours)
     ]
     rows += [Row(path=f"f{i}", label="no_tumor", source="b" if own_source else "a") for i in range(free)]
@@ -37,14 +76,83 @@ def data(
     return manifest, Standardised(manifest, Stack(records, np.arange(len(rows))), ("",) * len(rows))
 
 
-def planned(given: Any = None, speed: float = 100.0, **about: Any) -> planning.Plan:
-    return planning.plan(given, *data(**about), speed=lambda *_: speed)
+def planned(given: Any = None, speed: float = 100.0, device: str = "cpu", **about: Any) -> planning.Plan:
+    return planning.plan(given, *data(**about), speed=lambda *_: speed, device=lambda _: device)
+
+
+def reason(made: planning.Plan, setting: str) -> str:
+    return next(choice.reason for choice in made.choices if choice.setting == setting)
 
 
 def test_masks_decide_on_the_network() -> None:
     assert planned().settings.model.name == "guided"
     assert planned(masks=40).settings.model.name == "compact"
     assert planned(masks=0).settings.model.name == "compact"
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "void", "wide"])
+def test_masks_that_are_of_no_use_do_not_count(kind: str) -> None:
+    none = planned(kind=kind, bad=300)
+    assert none.settings.model.name == "compact"
+    assert "none of 300 tumour masks can be used" in reason(none, "model.name")
+    assert none.settings.augment.twins == 0
+    most = planned(kind=kind, bad=200)
+    assert most.settings.model.name == "compact"
+    assert "200 more cannot be used" in reason(most, "model.name")
+    some = planned(kind=kind, bad=75)
+    assert some.settings.model.name == "guided"
+    assert some.facts is not None
+    assert (some.facts.masks, some.facts.unusable) == (225, 75)
+
+
+def test_what_would_have_no_effect_is_not_chosen() -> None:
+    def settings_of(given: dict[str, Any]) -> set[str]:
+        return {choice.setting for choice in planned(given).choices}
+
+    assert "model.peak" in settings_of({"model": {"name": "guided"}})
+    assert "model.peak" not in settings_of({"model": {"name": "compact"}})
+    assert {"augment.elastic", "augment.artefacts", "augment.twins"} <= settings_of({})
+    assert not {one for one in settings_of({"augment": {"enabled": False}}) if one.startswith("augment.")}
+
+
+def test_a_gpu_is_asked_for_less_and_said_so() -> None:
+    here, there = planned(), planned(device="gpu")
+    assert here.facts is not None
+    assert there.facts is not None
+    assert (here.facts.device, there.facts.device) == ("cpu", "gpu")
+    assert here.facts.cores >= 1
+    # A measurement that is worth it on a CPU would take longer than what it saves.
+    assert (here.settings.train.precision, there.settings.train.precision) == ("auto", "float32")
+    assert planned(device="gpu", speed=1e4, tumours=80_000, masks=0).settings.train.precision == "auto"
+    assert "CPU" not in reason(planned(device="gpu", free=1000), "train.batch_size")
+    minute = {"train": {"minutes": 1.0}}
+    assert "cores" in reason(planned(minute, speed=100.0), "train.epochs") or here.facts.cores == 1
+    # However fast the GPU is, it waits for what is augmented: 60 s at 500 slices a second.
+    fast = planned({"train": {"minutes": 1.0}}, speed=9e9, device="gpu", tumours=2900, masks=0)
+    assert fast.settings.train.epochs == 60 * 500 // 3000
+    assert "on the GPU" in reason(fast, "train.epochs")
+
+    def never(*_: object) -> float:
+        raise AssertionError("measured without need")
+
+    planning.plan({"train": {"minutes": 10.0}}, *data(), speed=never, device=lambda _: "gpu")
+    with pytest.raises(AssertionError):
+        planning.plan({"train": {"minutes": 10.0}}, *data(), speed=never, device=lambda _: "cpu")
+
+
+def test_the_device_is_known_without_the_backend_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from tumorlens.models import keras_setup; keras_setup._may_have_gpu = lambda: False\n"
+        "print(keras_setup.device_of('auto'), keras_setup.device_of('cpu'), keras_setup.device_of('gpu:1'))\n"
+        "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout.split() == ["cpu", "cpu", "gpu"]
+    # Where there may be one, the backend is asked, and has the last word.
+    monkeypatch.setattr(keras_setup, "_may_have_gpu", lambda: True)
+    assert keras_setup.device_of("auto") == keras_setup.prepare("auto", "float32", False, 0)
+    monkeypatch.setattr(keras_setup, "_tensorflow_gpus", lambda _: ["a GPU"])
+    assert keras_setup.device_of("auto") == "gpu"
 
 
 def test_training_starts_from_drawn_heads_unless_they_are_the_data() -> None:
@@ -79,7 +187,7 @@ def test_time_decides_on_the_epochs_only_where_it_is_short() -> None:
     short = planned({"train": {"minutes": 2}}, speed=100.0)
     assert short.settings.train.epochs == 24  # 9,600 of 400 slices
     assert short.settings.preprocess.size == 192
-    assert "80 slices a second" in next(c.reason for c in short.choices if c.setting == "train.epochs")
+    assert "80 slices a second" in reason(short, "train.epochs")
     shorter = planning.plan({"train": {"minutes": 1}}, *data(), speed=lambda s, _: 1.5e6 / s.preprocess.size**2)
     assert (shorter.settings.preprocess.size, shorter.settings.train.epochs) == (128, 10)
     assert [c.setting for c in shorter.choices].count("preprocess.size") == 1
@@ -171,6 +279,36 @@ def test_slices_for_testing_do_not_count() -> None:
     divided = manifest.with_rows(replace(row, split="test" if i % 2 else "train") for i, row in enumerate(manifest))
     found = planning.facts(divided, looks, 60)
     assert found.slices == len(manifest) // 2
+
+
+def test_what_others_learn_from_does_not_count() -> None:
+    manifest, looks = data(tumours=3000, masks=0, free=1000)
+    whole, part = (planning.plan(None, manifest, looks, share=share, speed=lambda *_: 1e4) for share in (1.0, 0.72))
+    assert whole.facts is not None
+    assert part.facts is not None
+    assert (whole.facts.slices, part.facts.slices) == (4000, 2880)
+    assert part.facts.classes == {"glioma": 1080, "meningioma": 1080, "no_tumor": 720}
+    assert (whole.settings.train.epochs, part.settings.train.epochs) == (30, 42)
+
+
+def test_a_cross_validation_plans_for_one_of_its_trainings(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[planning.Plan] = []
+    plan = planning.plan
+
+    def stop(*given: Any, **more: Any) -> planning.Plan:
+        made.append(plan(*given, **more))
+        raise InterruptedError
+
+    monkeypatch.setattr(planning, "plan", stop)
+    given = {"data": {"audit": "copies"}, "evaluate": {"folds": 4}}
+    with pytest.raises(InterruptedError):
+        crossvalidating.crossval(phantom_folder / "manifest.csv", settings=given, out=tmp_path / "cv")
+    (one,) = made
+    assert one.facts is not None
+    # Three of four folds, less a validation set of 0.1 against 0.75.
+    assert one.facts.slices == pytest.approx(240 * 3 / 4 * 0.75 / 0.85, abs=8)
 
 
 def test_starting_from_drawings_like_those_that_are_tested_is_said() -> None:

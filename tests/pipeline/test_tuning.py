@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import signal
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,9 @@ import pytest
 from tumorlens import config, data
 from tumorlens.cli.main import main
 from tumorlens.config.space import parse_space, space_text, value_of
-from tumorlens.errors import ConfigError, Interrupted, UsageError
-from tumorlens.pipeline import trials
+from tumorlens.data.manifest import Manifest, Row
+from tumorlens.errors import ConfigError, DataError, Interrupted, UsageError
+from tumorlens.pipeline import trials, tuning
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.tuning import Search, resume, tune
@@ -118,7 +120,7 @@ class StopIn(Reporter):
     def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
         self.left -= (epoch, step) == (2, 1)
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             self.left = -1
 
 
@@ -130,8 +132,73 @@ def test_a_stopped_search_goes_on_where_it_was(done: Search, phantom_folder: Pat
     first = (out / "trials" / "1" / "1" / "result.json").read_bytes()
     again = resume(out)
     assert (out / "trials" / "1" / "1" / "result.json").read_bytes() == first
+    told = [told_of(folder) for folder in (out, done.folder)]
+    assert told[0] == told[1]
+    assert sorted(told[0]) == [1, 2, 3, 4]
     assert again.metrics["present"]["value"] == done.metrics["present"]["value"]
     assert len(again.metrics["trials"]) == 3
+
+
+def told_of(folder: Path) -> dict[int, float]:
+    """What Optuna was told of the epochs of the first trial that was seen through."""
+    with trials.study_of(folder, FAST) as study:
+        trial = next(one for one in study.get_trials() if one.value is not None)
+        return dict(trial.intermediate_values)
+
+
+def test_it_begins_with_what_a_training_would_do(phantom_folder: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text('"model.width" = { choices = [0, 8] }')
+    given = {
+        "preprocess": {"size": 32},
+        "train": {"epochs": 1, "start": "phantom"},
+        "tune": {"trials": 1, "folds": 1},
+        "data": {"audit": "copies"},
+    }
+    found = tune(phantom_folder / "manifest.csv", settings=given, space=space, out=tmp_path / "search")
+    stored = config.load(found.folder / "config.toml")
+    assert (stored.model.name, stored.train.epochs, stored.preprocess.size) == ("guided", 1, 32)
+    plan = tomllib.loads((found.folder / "plan.toml").read_text())
+    assert not {"train.epochs", "train.start"} & {one["setting"] for one in plan["choice"]}
+    with (found.folder / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert plan["facts"]["slices"] == sum(row["fold"] == "" for row in rows) < len(rows)
+    assert found.report is not None
+    assert "What tumorlens decided, and why" in found.report.read_text()
+    assert found.metrics["present"]["values"] == {"model.width": 0}
+
+
+def test_a_trial_of_another_width_does_not_start_from_weights_that_do_not_fit() -> None:
+    own = config.load(None, ["train.start=phantom"])
+    assert trials.tried(own, {"model.dropout": 0.5}).train.start == "phantom"
+    assert trials.tried(own, {"model.width": 16}).train.start == ""
+    assert trials.tried(own, {"model.depth": 2}).train.start == ""
+    # What a person has asked for and cannot be stays an error of the training.
+    asked = config.load(None, ["train.start=phantom", "model.width=16"])
+    assert trials.tried(asked, {"model.dropout": 0.5}) == config.load(
+        None, ["train.start=phantom", "model.width=16", "model.dropout=0.5"]
+    )
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_what_shares_a_group_with_a_test_slice_takes_no_part(folds: int) -> None:
+    settings = config.load(None, [f"tune.folds={folds}"])
+    rows = [
+        Row(path=f"{i}", label="ab"[i % 2], patient=f"p{i // 2}", split=("train", "val", "test")[i // 2 % 3])
+        for i in range(24)
+    ]
+    inner = tuning._inner(Manifest(tuple(rows)), settings)
+    assert {row.patient for row in inner} == {row.patient for row in rows if row.split != "test"}
+    assert inner.notes == ()
+    # A patient of a test slice is trained on, too.
+    torn = Manifest((replace(rows[0], patient="p2"), *rows[1:]))
+    left = tuning._inner(torn, settings)
+    assert {row.path for row in inner} - {row.path for row in left} == {"0"}
+    assert "1 slices share" in left.notes[0]
+    every = Manifest(tuple(replace(row, patient="p2") if row.split != "test" else row for row in rows))
+    with pytest.raises(DataError) as caught:
+        tuning._inner(every, settings)
+    assert caught.value.code == "all_leaked"
 
 
 def test_several_processes_share_one_study(phantom_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tumorlens.config import AugmentSettings
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.training import implants
 from tumorlens.training.batches import TrainingBatches
-from tumorlens.training.implants import Implants
+from tumorlens.training.implants import COVERED, GRAFTED, TRANSPLANTS, TWINS, Implants
 
 SIZE, COUNT, HEALTHY = 64, 24, 1
 
@@ -42,7 +42,7 @@ def made(twins: float = 0.5, transplants: float = 0.5) -> Implants:
 def test_label_mask_and_picture_agree(seed: int) -> None:
     source = made()
     chosen = np.arange(COUNT)
-    images, masks, classes = source.change(np.random.default_rng(seed), chosen)
+    images, masks, classes, _ = source.change(np.random.default_rng(seed), chosen)
     bright = (images > 160).sum(axis=(1, 2))
     for i in range(COUNT):
         if classes[i] == HEALTHY:
@@ -58,22 +58,50 @@ def test_label_mask_and_picture_agree(seed: int) -> None:
 def test_everything_happens_and_the_source_stays_as_it_is() -> None:
     source = made()
     before = source.images.copy()
-    changed = {"twin": 0, "decoy": 0, "transplant": 0, "decoy of a healthy one": 0}
+    changed = dict.fromkeys((TWINS, COVERED, TRANSPLANTS, GRAFTED), 0)
+    counted = {kind: np.zeros(2, int) for kind in changed}
     for seed in range(20):
-        images, _, classes = source.change(np.random.default_rng(seed), np.arange(COUNT))
+        images, _, classes, tally = source.change(np.random.default_rng(seed), np.arange(COUNT))
         edited = (images != before).any(axis=(1, 2))
         tumour = source.classes != HEALTHY
-        changed["twin"] += int((tumour & (classes == HEALTHY)).sum())
-        changed["decoy"] += int((tumour & edited & (classes == source.classes)).sum())
-        changed["transplant"] += int((~tumour & (classes != HEALTHY)).sum())
-        changed["decoy of a healthy one"] += int((~tumour & edited & (classes == HEALTHY)).sum())
+        changed[TWINS] += int((tumour & (classes == HEALTHY)).sum())
+        changed[COVERED] += int((tumour & edited & (classes == source.classes)).sum())
+        changed[TRANSPLANTS] += int((~tumour & (classes != HEALTHY)).sum())
+        changed[GRAFTED] += int((~tumour & edited & (classes == HEALTHY)).sum())
+        for kind, counts in tally.items():
+            counted[kind] += counts
     assert (source.images == before).all()
     assert min(changed.values()) > 30, changed
+    assert {kind: made for kind, (_, made) in counted.items()} == changed
+    # Every slice is asked for an edit here, half of them with a tumour; none comes off more often than it is tried.
+    assert sum(tried for tried, _ in counted.values()) == 20 * COUNT
+    assert all(made <= tried for tried, made in counted.values())
+
+
+def test_a_decoy_of_a_tumour_free_slice_is_a_transplant_without_the_tumour() -> None:
+    source = made(0, 0.5)
+    images, half = np.array(source.images), COUNT // 2
+    # Heads with a tumour are coarse, the others smooth: so an edit shows where its tissue comes from.
+    coarse = np.random.default_rng(1).normal(120, 25, images[:half].shape).clip(40, 200)
+    images[:half] = np.where(images[:half] > 160, 255, np.where(images[:half] > 0, coarse, 0))
+    source = Implants(images, source.outlines, source.classes, HEALTHY, source.planes, 0, 0.5)
+    spread = []
+    for seed in range(10):
+        edited, _, classes, _ = source.change(np.random.default_rng(seed), np.arange(half, COUNT))
+        for now, before, label in zip(edited, images[half:], classes, strict=True):
+            inside = ~implants.grown(~implants.grown(now != before, 1), 4)
+            if label == HEALTHY and inside.any():
+                assert (now > 180).sum() == 0, "no tumour came along"
+                spread.append(now[inside].std())
+    assert len(spread) > 10
+    # As coarse as it was, but for the brightness: a transplant's tissue is not smoothed either.
+    assert np.median(spread) == pytest.approx(25 * 90 / 120, rel=0.15)
 
 
 def test_a_share_of_zero_changes_nothing() -> None:
     source = made(0, 0)
-    images, masks, classes = source.change(np.random.default_rng(0), np.arange(COUNT))
+    images, masks, classes, tally = source.change(np.random.default_rng(0), np.arange(COUNT))
+    assert tally == {}
     assert (images == source.images).all()
     assert (masks == source.outlines.of(range(COUNT))).all()
     assert (classes == source.classes).all()
@@ -123,3 +151,22 @@ def test_batches_hold_them_and_depend_only_on_seed_epoch_and_step() -> None:
     assert (one[1]["mask_logits"].max(axis=(1, 2, 3)) > 0).tolist() == (~healthy).tolist()
     seen = np.concatenate([batches.make(epoch, step)[1]["logits"] for epoch in range(6) for step in range(2)])  # type: ignore[index]
     assert (seen.argmax(axis=1) == HEALTHY).mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_slice_counts_as_its_new_class_does() -> None:
+    source = made()
+    targets = np.eye(3, dtype=np.float32)[source.classes]
+    of_class = np.array([3.0, 1.0, 2.0], np.float32)
+    batches = TrainingBatches(
+        source.images, targets, of_class[source.classes], 12, AugmentSettings(), 0, source.outlines, 16, source
+    )
+    changed = 0
+    for epoch in range(4):
+        _, classes, weights = batches.make(epoch, 0)
+        assert isinstance(classes, dict)
+        assert isinstance(weights, dict)
+        assert weights["logits"] == pytest.approx(of_class[classes["logits"].argmax(axis=1)])
+        assert weights["mask_logits"] == pytest.approx(weights["logits"])
+        changed += sum(made for kind, (_, made) in batches.edits.pop((epoch, 0)).items() if "decoys" not in kind)
+    assert changed > 5
+    assert not batches.edits

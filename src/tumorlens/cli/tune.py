@@ -12,7 +12,7 @@ from tumorlens.cli.options import (
     add_training,
     add_workers,
     check_resumed,
-    settings_of,
+    given_of,
     workers_of,
 )
 from tumorlens.cli.show import reporter
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "found neither DATA nor --resume",
                 hint="tumorlens tune DATA starts a search; tumorlens tune --resume DIR continues one",
             )
-        settings = settings_of(
+        settings = given_of(
             arguments,
             **{
                 "model.name": arguments.model,

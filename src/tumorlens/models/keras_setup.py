@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from tumorlens.errors import EnvironmentFailure, MissingExtraError
 
 _NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+# What Linux shows of a GPU that a backend can use: NVIDIA's driver (also Jetson's, and WSL's), AMD's, a TPU's.
+_DRIVERS = ("nvidia*", "nvhost-gpu", "nvgpu", "dxg", "kfd", "accel*")
 
 
 def import_keras() -> Any:
@@ -58,6 +61,33 @@ def check(device: str) -> None:
         _tensorflow_gpus(device)
     else:
         _other_device(keras, device)
+
+
+def device_of(device: str) -> str:
+    """The device that :func:`prepare` will choose, ``cpu`` or ``gpu``.
+
+    Where the machine shows no GPU that is certain without the backend; else it is loaded, and asked.
+
+    Args:
+        device: ``auto``, ``cpu``, ``gpu`` or ``gpu:N``; one that :func:`check` lets pass.
+
+    Raises:
+        MissingExtraError: when Keras or its backend has to be asked and is not installed.
+    """
+    kind = device.partition(":")[0]
+    if kind != "auto":
+        return kind
+    if not _may_have_gpu():
+        return "cpu"
+    keras = import_keras()
+    if keras.backend.backend() == "tensorflow":
+        return "gpu" if _tensorflow_gpus(device) else "cpu"
+    return _other_device(keras, device)
+
+
+def _may_have_gpu() -> bool:
+    """False where there surely is none."""
+    return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in _DRIVERS)
 
 
 def _check_installed() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tumorlens.config import ModelSettings
 from tumorlens.errors import ConfigError
 from tumorlens.models.keras_setup import import_keras
 
@@ -21,6 +22,11 @@ PHANTOM = "phantom"
 _HEAD = "logits/"
 # Of the variables; less in common means another network.
 _LEAST = 0.5
+
+
+def ships(model: ModelSettings) -> bool:
+    """Whether the shipped weights are those of this network: they are of the networks' own width and depth."""
+    return model.name in ("compact", "guided") and not model.width and not model.depth and model.shortcuts
 
 
 def check(start: str) -> None:

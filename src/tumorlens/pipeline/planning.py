@@ -21,20 +21,30 @@ from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import NO_TUMOR
+from tumorlens.models import start as starting
+from tumorlens.models.keras_setup import device_of
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.spreading import cores
 from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.outlines import usable
+from tumorlens.preprocess.store import stamp_of
 from tumorlens.training.speed import images_per_second
 
 PLAN = "plan.toml"
-# Slices that a network is shown in all; beyond, the curves of docs/experiments.md are flat.
+# Slices that a network is shown in all: the recipes of docs/experiments.md lie between 90,000 (figshare, 40 epochs) and
+# some 170,000 (a fold of the shipped model). No curve over it was measured.
 _SHOWN = 120_000
 _FEWEST, _MOST = 15, 60  # epochs
-# Slower than any machine that was measured, for the networks that the plan chooses.
-_SLOWEST = 15.0
-_MASKED = 0.5
+# Slices a second, fewer than on the machines that were measured, for the networks that the plan chooses.
+_SLOWEST = {"cpu": 15.0, "gpu": 150.0}
+# Of the speed that is measured; the rest of the processor's time goes into augmentation and checks. A GPU waits for the
+# one core that augments: fifteen trainings on sixteen cores made 8,700 slices a second (docs/experiments.md).
+_REACHED, _FED = 0.8, 500.0
+# Slices shown from which a training is long. A GPU was some fifty times as fast as two cores.
+_LONG = {"cpu": 20_000, "gpu": 1_000_000}
+_MASKED, _LEAST_MASKS = 0.5, 50
+_LOOKED_AT = 12  # masks
 _SIZE, _SMALL = 192, 128
-# Of the speed that is measured; the rest of the processor's time goes into augmentation and checks.
-_REACHED = 0.8
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,19 @@ class Facts:
     """What the rules see.
 
     Attributes:
-        slices: for training.
-        classes: training slices of each.
+        slices: that one training learns from.
+        classes: of these, slices of each.
         groups: of patients or copies, among them.
         sources: data sets.
-        masks: tumour slices with a mask.
+        masks: tumour slices with a mask that can be used, as far as some of them tell.
+        unusable: tumour slices whose mask is missing or cannot be used.
         tumours: tumour slices.
         side: median of the pictures' longer sides in pixels.
         tied: whether most tumour-free slices come from data sets that hold no tumour.
         drawn: whether they are the phantom.
         minutes: for training; 0 for no limit.
+        device: that it will run on, ``cpu`` or ``gpu``.
+        cores: processors that it may use.
     """
 
     slices: int
@@ -59,11 +72,14 @@ class Facts:
     groups: int
     sources: int
     masks: int
+    unusable: int
     tumours: int
     side: int
     tied: bool
     drawn: bool
     minutes: float
+    device: str
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,10 @@ def plan(
     given: Settings | Mapping[str, Any] | None,
     manifest: Manifest,
     looks: Standardised,
+    *,
+    share: float = 1.0,
     speed: Callable[[Settings, int], float] = images_per_second,
+    device: Callable[[str], str] = device_of,
 ) -> Plan:
     """The settings for a data set.
 
@@ -114,7 +133,9 @@ def plan(
         given: complete settings, which are kept as they are, or those that were chosen by hand.
         manifest: divided slices; without a split, all of them are for training.
         looks: records of them, which hold the sizes of the pictures.
+        share: of the slices for training that one training learns from: less than 1 where others come of them, too.
         speed: measures how many images a second a network of so many classes trains on; asked only where time is short.
+        device: tells what ``train.device`` will be, ``cpu`` or ``gpu``.
 
     Raises:
         ConfigError: for settings that do not exist.
@@ -122,12 +143,13 @@ def plan(
     settings = config.as_settings(given)
     if isinstance(given, Settings):
         return Plan(settings, None, ())
-    found = facts(manifest, looks, settings.train.minutes)
+    found = facts(manifest, looks, settings.train.minutes, share=share, device=device(settings.train.device))
     fixed = set(_keys(given or {}))
     chosen: list[Choice] = []
     tree = msgspec.to_builtins(settings)
     rules = (
         _model,
+        _peak,
         _start,
         _size,
         _batch,
@@ -158,29 +180,42 @@ def tell_plan(made: Plan, tell: Reporter) -> None:
     )
 
 
-def facts(manifest: Manifest, looks: Standardised, minutes: float) -> Facts:
-    """What the rules see of a data set."""
-    trained = [i for i, row in enumerate(manifest) if row.split in ("", "train")]
-    rows = [manifest.rows[i] for i in trained]
+def facts(manifest: Manifest, looks: Standardised, minutes: float, *, share: float = 1.0, device: str = "cpu") -> Facts:
+    """What the rules see of a data set; for the arguments see :func:`plan`."""
+    rows = [row for row in manifest if row.split in ("", "train")]
     tumours = [row for row in rows if row.label != NO_TUMOR]
     with_tumour = {row.source for row in tumours}
     free = [row for row in rows if row.label == NO_TUMOR]
-    shapes = np.asarray(looks.images["shape"][:]).reshape(len(looks.manifest), -1)[trained]
-    classes: dict[str, int] = {}
-    for row in rows:
-        classes[row.label] = classes.get(row.label, 0) + 1
+    place = {row.id: i for i, row in enumerate(looks.manifest)}
+    shapes = np.asarray(looks.images["shape"][:]).reshape(len(place), -1)[[place[row.id] for row in rows]]
+    masked = [row for row in tumours if row.mask]
+    masks = _usable(masked)
+
+    def part(count: int) -> int:
+        return max(min(count, 1), round(share * count))
+
     return Facts(
-        slices=len(rows),
-        classes=dict(sorted(classes.items())),
-        groups=len(set(manifest.with_rows(rows).groups)),
+        slices=part(len(rows)),
+        classes={label: part(count) for label, count in manifest.with_rows(rows).count().items()},
+        groups=part(len(set(manifest.with_rows(rows).groups))),
         sources=len({row.source for row in rows}),
-        masks=sum(bool(row.mask) for row in tumours),
-        tumours=len(tumours),
+        masks=part(masks),
+        unusable=part(len(masked) - masks),
+        tumours=part(len(tumours)),
         side=int(np.median(shapes.max(axis=1))) if len(rows) else 0,
         tied=_mostly_elsewhere(free, with_tumour),
         drawn="phantom" in manifest.provenance,
         minutes=minutes,
+        device=device,
+        cores=cores(),
     )
+
+
+def _usable(masked: Sequence[Row]) -> int:
+    """How many masks can be used: their files are there, and a few of them, far apart, are read."""
+    there = [row for row in masked if stamp_of(row.mask)]
+    looked = there[:: -(-len(there) // _LOOKED_AT)] if there else []
+    return round(len(there) * sum(map(usable, looked)) / len(looked)) if looked else 0
 
 
 def _mostly_elsewhere(free: Sequence[Row], with_tumour: Collection[str]) -> bool:
@@ -188,34 +223,38 @@ def _mostly_elsewhere(free: Sequence[Row], with_tumour: Collection[str]) -> bool
 
 
 def _model(facts: Facts, _: Settings) -> list[Choice]:
-    if facts.tumours and facts.masks >= 50 and facts.masks >= _MASKED * facts.tumours:
-        share = f"{facts.masks} of {facts.tumours} tumour slices have a mask"
-        found = [Choice("model.name", "guided", f"{share}, which can teach the network where to look")]
-        if NO_TUMOR in facts.classes:
-            why = "whether there is a tumour at all hangs on the likeliest place, not on an average over the slice"
-            found.append(Choice("model.peak", True, why))
-        return found
+    lost = f", and {facts.unusable} more cannot be used" if facts.unusable else ""
+    if facts.masks >= _LEAST_MASKS and facts.masks >= _MASKED * facts.tumours:
+        share = f"{facts.masks} of {facts.tumours} tumour slices have a mask{lost}"
+        return [Choice("model.name", "guided", f"{share}: they can teach the network where to look")]
     if facts.masks:
-        why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask, too few to learn from"
+        why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask{lost}, too few to learn from"
+    elif facts.unusable:
+        why = f"none of {facts.unusable} tumour masks can be used (missing, unreadable, empty, of another shape)"
     else:
         why = "no slice has a tumour mask"
-    return [Choice("model.name", "compact", f"{why}; this is the best of the networks that need none")]
+    return [Choice("model.name", "compact", f"{why}; the better of our networks that need none")]
+
+
+def _peak(facts: Facts, settings: Settings) -> list[Choice]:
+    if settings.model.name != "guided" or NO_TUMOR not in facts.classes:
+        return []
+    why = "whether there is a tumour at all hangs on the likeliest place, not on an average over the slice"
+    return [Choice("model.peak", True, why)]
 
 
 def _start(facts: Facts, settings: Settings) -> list[Choice]:
-    model = settings.model
-    # The shipped weights are those of the networks' own width and depth.
-    if model.name not in ("compact", "guided") or model.width or model.depth or not model.shortcuts:
+    if not starting.ships(settings.model):
         return []
     if facts.drawn:
         return [Choice("train.start", "", "these are drawn heads themselves: nothing would be shown by starting there")]
-    why = "weights learned from drawn heads: fewer patients are needed to learn what a head looks like"
-    return [Choice("train.start", "phantom", why)]
+    why = "weights learned from drawn heads, not chance: better on both folds that were tried"
+    return [Choice("train.start", starting.PHANTOM, why)]
 
 
 def _size(facts: Facts, _: Settings) -> list[Choice]:
     if facts.side >= _SIZE - 16:
-        why = "small tumours need the pixels: better than 128 on held-out patients, for about twice the time"
+        why = "small tumours need the pixels: better than 128 on one of two folds, alike on the other, twice the time"
         return [Choice("preprocess.size", _SIZE, why)]
     size = max(32, -(-facts.side // 16) * 16)
     return [Choice("preprocess.size", size, f"half of the pictures are no larger than {facts.side} pixels")]
@@ -224,7 +263,9 @@ def _size(facts: Facts, _: Settings) -> list[Choice]:
 def _batch(facts: Facts, _: Settings) -> list[Choice]:
     if facts.slices < 640:
         return [Choice("train.batch_size", 16, f"{facts.slices} slices give too few steps an epoch otherwise")]
-    return [Choice("train.batch_size", 32, "larger batches train no faster on a CPU and take fewer steps")]
+    why = "16 named the class as well in half the epochs, but hung less on the tumour (one fold)"
+    untried = "; larger ones were not tried on a GPU" if facts.device == "gpu" else ""
+    return [Choice("train.batch_size", 32, why + untried)]
 
 
 def _weights(facts: Facts, _: Settings) -> list[Choice]:
@@ -235,10 +276,16 @@ def _weights(facts: Facts, _: Settings) -> list[Choice]:
     return [Choice("train.class_weights", "none", "no class has four times as many slices as another")]
 
 
-def _augmentation(facts: Facts, _: Settings) -> list[Choice]:
-    found = [Choice("augment.elastic", 0.015, "heads differ in shape; it helped on every fold that it was tried on")]
+def _augmentation(facts: Facts, settings: Settings) -> list[Choice]:
+    if not settings.augment.enabled:
+        return []
+    why = "heads differ in shape; a little better on both folds that were tried"
+    found = [Choice("augment.elastic", 0.015, why)]
     if facts.sources > 1:
-        why = f"{facts.sources} data sets: scanners differ, and should not tell the class"
+        why = (
+            f"{facts.sources} data sets: scanners differ; pictures worse than those learned from are answered better, "
+            "for up to a point on clean ones"
+        )
         found.append(Choice("augment.artefacts", 0.3, why))
     return found
 
@@ -256,12 +303,13 @@ def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, se
     why = f"{facts.slices} slices are shown {facts.slices * wanted:,} times in all"
     seconds = facts.minutes * 60
     # Any machine keeps within most budgets; where not, this one is asked how fast it is.
-    if not seconds or wanted * facts.slices <= seconds * _SLOWEST:
+    if not seconds or wanted * facts.slices <= seconds * _SLOWEST[facts.device]:
         return [Choice("train.epochs", wanted, why)]
 
     def possible(size: int) -> tuple[int, float]:
         preprocess = msgspec.structs.replace(settings.preprocess, size=size)
         measured = _REACHED * speed(msgspec.structs.replace(settings, preprocess=preprocess), len(facts.classes))
+        measured = min(measured, _FED) if facts.device == "gpu" else measured
         return max(1, int(seconds * measured / facts.slices)), measured
 
     most, measured = possible(settings.preprocess.size)
@@ -274,12 +322,14 @@ def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, se
         most, measured = possible(_SMALL)
     if most < wanted:
         wanted = most
-        why = f"as many as {facts.minutes:g} minutes allow for at {measured:.0f} slices a second (train.minutes)"
+        where = "the GPU" if facts.device == "gpu" else "1 core" if facts.cores == 1 else f"{facts.cores} cores"
+        speed_there = f"{measured:.0f} slices a second on {where}"
+        why = f"as many as {facts.minutes:g} minutes allow for at {speed_there} (train.minutes)"
     return [*choices, Choice("train.epochs", wanted, why)]
 
 
 def _precision(facts: Facts, settings: Settings) -> list[Choice]:
-    if facts.slices * settings.train.epochs < 20_000:
+    if facts.slices * settings.train.epochs < _LONG[facts.device]:
         return []
     return [Choice("train.precision", "auto", "a short measurement pays off for a long training")]
 

@@ -12,7 +12,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from tumorlens.data.manifest import Manifest
 from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import write_json, write_text
 from tumorlens.io.guard import extra, quiet
+from tumorlens.models import start as starting
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import locking, running, runs
 from tumorlens.pipeline.dataset import standardised
@@ -78,6 +79,17 @@ def present_values(folder: Path, settings: Settings) -> dict[str, Value] | str:
         if not within.holds(values[key]):
             return key
     return values
+
+
+def tried(settings: Settings, values: Mapping[str, Value]) -> Settings:
+    """The settings of a trial. Where it changes the network so that the shipped weights no longer fit, from chance.
+
+    Raises:
+        ConfigError: for a value that its setting cannot have.
+    """
+    own = changed(settings, values)
+    lost = own.train.start == starting.PHANTOM and starting.ships(settings.model) and not starting.ships(own.model)
+    return changed(own, {"train.start": ""}) if lost else own
 
 
 def enqueue_present(folder: Path, settings: Settings, tell: Reporter) -> None:
@@ -135,7 +147,7 @@ def try_one(folder: Path, _slot: int, until: float, tell: Reporter | None = None
         place = folder / TRIALS / trial.user_attrs.get(FOLDER, str(trial.number + 1))
         trial.set_user_attr(FOLDER, place.name)
         place.mkdir(parents=True, exist_ok=True)
-        own = changed(settings, values)
+        own = tried(settings, values)
         write_text(place / "settings.toml", config.to_toml(own, comments=False))
         with locking.held(place):
             log = LogReporter(tell or Reporter(), place / "log.txt")
@@ -175,6 +187,9 @@ def _value(place: Path, settings: Settings, manifest: Manifest, start: runs.Star
     values: list[float] = []
     for number, fold in enumerate(sorted({row.fold for row in manifest} - {""}, key=lambda name: (len(name), name))):
         own = place / fold
+        # Its epochs are told again, of folds that have ended, too: a trial that goes on is compared like the others.
+        watch = _Watch(tell, trial, number * settings.train.epochs, values, settings.tune.goal)
+        watch.again(own / "history.csv")
         if (own / "result.json").is_file():
             values.append(json.loads((own / "result.json").read_text(encoding="utf-8"))["value"])
             continue
@@ -183,8 +198,6 @@ def _value(place: Path, settings: Settings, manifest: Manifest, start: runs.Star
         divided = manifest.with_rows(
             replace(row, split="val" if row.fold == fold else "train") for row in ready.manifest
         )
-        watch = _Watch(tell, trial, number * settings.train.epochs, values, settings.tune.goal)
-        watch.again(own / "history.csv")
         made = running.network(settings, replace(ready, manifest=divided), watch)
         try:
             progress = running.fit(own, settings, replace(ready, manifest=divided), made, start, watch)

@@ -1,8 +1,8 @@
 """Searching for better settings: Optuna proposes, inner folds judge, test slices take no part.
 
-The folder holds ``config.toml`` (the settings as they were), ``space.toml`` (what may change), ``manifest.csv`` (the
-slices that are not tested, in inner folds), ``study.log`` (Optuna's journal), ``trials/<n>``, ``metrics.json``,
-``best.toml`` and ``report.html``.
+The folder holds ``config.toml`` (the settings as they were), ``plan.toml`` (why, where they were planned),
+``space.toml`` (what may change), ``manifest.csv`` (the slices that are not tested, in inner folds), ``study.log``
+(Optuna's journal), ``trials/<n>``, ``metrics.json``, ``best.toml`` and ``report.html``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +22,14 @@ import msgspec
 
 from tumorlens import __version__, config
 from tumorlens.config import Settings
-from tumorlens.config.space import Value, changed, space_text
+from tumorlens.config.space import Value, space_text
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
-from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
+from tumorlens.errors import DataError, EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.io.atomic import write_json, write_text
 from tumorlens.models import keras_setup, registry
 from tumorlens.models import start as starting
-from tumorlens.pipeline import locking, running, runs, spreading, trials
+from tumorlens.pipeline import locking, planning, running, runs, spreading, trials
 from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.reporter import LogReporter, Reporter
@@ -67,7 +68,8 @@ def tune(
 
     Args:
         data: DATA, several to join, or a manifest.
-        settings: where the search begins: they are the first trial. ``tune.trials``, ``tune.folds``, ``tune.goal``.
+        settings: where the search begins, the first trial: complete, or what of it is given, the rest being planned as
+            for a training. ``tune.trials``, ``tune.folds``, ``tune.goal``.
         space: TOML file with what may change; the usual space when None.
         out: the folder; ``runs/<time>-<name>`` when None.
         name: ``tune`` when None.
@@ -89,8 +91,10 @@ def tune(
     starting.check(chosen.train.start)
     spreading.check(workers)
     manifest = running.trainable(data, chosen, tell)
-    _, found = examined(held_out(manifest, chosen.data), chosen, tell)
+    looks, found = examined(held_out(manifest, chosen.data), chosen, tell)
     inner = _inner(splitting.split(found.manifest, chosen.data, chosen.seed, every_part=True), chosen)
+    made_plan = planning.plan(settings, inner, looks, share=_learned(inner))
+    chosen = made_plan.settings
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(inner, recipe, tell)
     running.tell_start(tell)
@@ -107,9 +111,14 @@ def tune(
             versions=runs.versions(),
             kind="tune",
         )
+        log = LogReporter(tell, folder / "log.txt")
+        made_plan.write(folder)
         write_text(folder / trials.SPACE, text)
         runs.begin(folder, chosen, ready.manifest, start)
-        return _go_on(folder, chosen, start, minutes, workers, LogReporter(tell, folder / "log.txt"))
+        for note in ready.manifest.notes:
+            log.note(note)
+        planning.tell_plan(made_plan, log)
+        return _go_on(folder, chosen, start, minutes, workers, log)
 
 
 def resume(
@@ -145,13 +154,34 @@ def resume(
 
 
 def _inner(divided: Manifest, settings: Settings) -> Manifest:
-    """The slices that are not tested, in inner folds. What shares a group with a test slice is left out with it."""
-    seen = divided.where(lambda row: row.split != "test")
+    """The slices that are not tested, in inner folds. What shares a group with a test slice is left out with it.
+
+    Raises:
+        DataError: when nothing of a class, or nothing to validate on, is left.
+    """
+    tested = {name for row, name in zip(divided, divided.groups, strict=True) if row.split == "test"}
+    rows = [row for row, name in zip(divided, divided.groups, strict=True) if name not in tested]
+    if shared := sum(row.split != "test" for row in divided) - len(rows):
+        note = f"{shared} slices share a patient or picture with a test slice: the search leaves them out"
+        divided = replace(divided, notes=(*divided.notes, note))
+    validated = settings.tune.folds > 1 or any(row.split == "val" for row in rows)
+    if {row.label for row in rows} != set(divided.labels) or not validated:
+        raise DataError(
+            f"{len(rows)} slices share no patient or picture with a test slice, too few to search on",
+            hint="leave out the data's own test set or --test-fold, and let tumorlens divide by patient",
+            code="all_leaked",
+        )
     if settings.tune.folds == 1:
-        return seen.with_rows(replace(row, split="", fold="1" if row.split == "val" else "") for row in seen)
+        return divided.with_rows(replace(row, split="", fold="1" if row.split == "val" else "") for row in rows)
     return splitting.folds(
-        seen.with_rows(replace(row, split="", fold="") for row in seen), settings.tune.folds, settings.seed
+        divided.with_rows(replace(row, split="", fold="") for row in rows), settings.tune.folds, settings.seed
     )
+
+
+def _learned(inner: Manifest) -> float:
+    """The share of the slices that a training of a trial learns from: all but one fold."""
+    sizes = Counter(row.fold for row in inner if row.fold)
+    return 1 - sum(sizes.values()) / len(sizes) / len(inner)
 
 
 def _go_on(
@@ -231,7 +261,7 @@ def _metrics(folder: Path, settings: Settings, start: runs.Start) -> tuple[dict[
         "data": {"fingerprint": start.fingerprint, "notes": list(start.notes)},
         "versions": {**start.versions, "tumorlens": __version__},
     }
-    return metrics, changed(settings, best["values"])
+    return metrics, trials.tried(settings, best["values"])
 
 
 def _trial(folder: Path, trial: Any) -> dict[str, Any]:

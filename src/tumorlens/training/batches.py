@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from tumorlens.preprocess import to_input
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.stack import Stack
 from tumorlens.training import augment
-from tumorlens.training.implants import Implants
+from tumorlens.training.implants import Implants, Tally
 
 # Streams of chance that must not meet: each draws from its own generator.
 _SHUFFLE, _AUGMENT, _IMPLANT = 1, 2, 3
@@ -40,6 +40,7 @@ class TrainingBatches:
         outlines: where the tumours are, of the images' size; None where the network learns from labels only.
         mask_size: height and width of the mask that the network predicts; 0 where it predicts none.
         implants: tumours taken out of images and put into others; None for none.
+        edits: of the batches that were made and not asked about yet: (epoch, step) → their tally.
     """
 
     images: np.ndarray | Stack
@@ -51,6 +52,7 @@ class TrainingBatches:
     outlines: Outlines | None = None
     mask_size: int = 0
     implants: Implants | None = None
+    edits: dict[tuple[int, int], Tally] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def steps(self) -> int:
@@ -68,7 +70,9 @@ class TrainingBatches:
         masks = None
         if self.implants is not None:
             rng = np.random.default_rng([self.seed, _IMPLANT, epoch, step])
-            images, masks, classes = self.implants.change(rng, chosen)
+            images, masks, classes, self.edits[epoch, step] = self.implants.change(rng, chosen)
+            # What became of another class counts as that class does.
+            weights = np.where(classes == targets.argmax(axis=1), weights, self._usual_weights[classes])
             targets = np.eye(targets.shape[1], dtype=np.float32)[classes]
         else:
             images = np.asarray(self.images[chosen])
@@ -89,6 +93,12 @@ class TrainingBatches:
     def plain(self, epoch: int, step: int) -> np.ndarray:
         """The images of a batch as the network will see them in service: without augmentation, (B, S, S, 1)."""
         return to_input(np.asarray(self.images[self._chosen(epoch, step)]))
+
+    @cached_property
+    def _usual_weights(self) -> np.ndarray:
+        """How much an image of each class counts on average, float32 (classes,)."""
+        counts = np.maximum(self.targets.sum(axis=0), 1)
+        return np.asarray(self.weights @ self.targets / counts, np.float32)
 
     def _chosen(self, epoch: int, step: int) -> np.ndarray:
         order = _order(self.seed, epoch, len(self.images))

@@ -4,7 +4,9 @@ In the public sets "no tumour" comes from other scanners than the tumours do, so
 some tumour slices become *healthy twins*: the tumour is covered by tissue of the same head's other side, of another
 place in it, or of another head, and the label becomes "no tumour". Some tumour-free slices receive a *transplant*: the
 tumour of another slice of the same plane, with that slice's label. As many slices again get the same treatment without
-a tumour being involved and keep their label (*decoys*), so that the traces of the edit say nothing.
+a tumour being involved and keep their label (*decoys*), so that the traces of the edit say nothing: a slice with a
+tumour is covered elsewhere as a twin is, and one without receives healthy tissue of a slice with a tumour as a
+transplant does.
 
 An edit must be believed, and must be seen. So a slice gets tissue and tumours from its like only (same plane, about
 the same level); of a few candidates the one is taken whose surroundings fit best; and where a covered tumour still
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +35,27 @@ _COVERED = 0.95  # of a region that must lie in the head
 _TRIES, _CANDIDATES = 8, 3
 _ALIKE, _THUMBNAIL = 40, 16
 _SEEN = 12.0  # grey values by which the tumour's place must have changed, on average
+
+# Kinds of edits: of slices with a tumour the first two, of slices without one the others.
+TWINS, COVERED, TRANSPLANTS, GRAFTED = "twins", "decoys of tumours", "transplants", "decoys of tumour-free slices"
+# Kind → edits that were tried, and those that came off.
+Tally = dict[str, list[int]]
+
+
+class Changed(NamedTuple):
+    """Slices of a batch, some of them changed.
+
+    Attributes:
+        images: uint8 (B, S, S).
+        masks: uint8 (B, S, S).
+        classes: int64 (B,).
+        tally: of the edits.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    classes: np.ndarray
+    tally: Tally
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,33 +80,36 @@ class Implants:
     twins: float
     transplants: float
 
-    def change(
-        self, rng: np.random.Generator, chosen: Sequence[int] | np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def change(self, rng: np.random.Generator, chosen: Sequence[int] | np.ndarray) -> Changed:
         """Slices of a batch, some of them changed.
 
         Args:
             rng: the only source of chance.
             chosen: (B,), which slices.
-
-        Returns:
-            uint8 (B, S, S) images, uint8 (B, S, S) masks, int64 (B,) classes.
         """
         images, masks = np.array(self.images[chosen]), self.outlines.of(chosen)
         classes = self.classes[chosen].copy()
-        with_tumour = np.flatnonzero(self.outlines.place >= 0)
+        tally: Tally = {}
         for slot, index in enumerate(chosen):
             free = classes[slot] == self.healthy
             share = self.transplants if free else self.twins if self.outlines.place[index] >= 0 else 0.0
             luck = rng.random()
             if luck < share:
+                kind = TRANSPLANTS if free else TWINS
                 made = self._transplant(rng, index) if free else self._twin(rng, index)
-                if made is not None:
+                if came_off := made is not None:
                     images[slot], masks[slot], classes[slot] = made
             elif luck < 2 * share:
-                edited = self._decoy(rng, index, with_tumour)
-                images[slot] = images[slot] if edited is None else edited
-        return images, masks, classes
+                kind = GRAFTED if free else COVERED
+                decoy = self._grafted(rng, index) if free else self._covered(rng, index)
+                if came_off := decoy is not None:
+                    images[slot] = decoy
+            else:
+                continue
+            counts = tally.setdefault(kind, [0, 0])
+            counts[0] += 1
+            counts[1] += came_off
+        return Changed(images, masks, classes, tally)
 
     def _twin(self, rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndarray, int] | None:
         """The slice without its tumour."""
@@ -93,11 +120,11 @@ class Implants:
             return None
         return covered, np.zeros_like(mask), self.healthy
 
-    def _decoy(self, rng: np.random.Generator, index: int, with_tumour: np.ndarray) -> np.ndarray | None:
-        """The slice with a tumour-free region covered, in the shape of some tumour."""
+    def _covered(self, rng: np.random.Generator, index: int) -> np.ndarray | None:
+        """The slice with a tumour-free region covered as a twin's tumour is, in the shape of some tumour."""
         image, mask = self._one(index)
         own = grown(mask > 127, _GROWN)
-        for other in rng.permutation(with_tumour)[:_TRIES]:
+        for other in rng.permutation(np.flatnonzero(self.outlines.place >= 0))[:_TRIES]:
             shape = grown(self._one(other)[1] > 127, _GROWN)
             region = moved(shape, *_step(rng, shape.shape[0]), mirrored=bool(rng.integers(2)))
             if region.any() and not (region & own).any() and in_head(image, region):
@@ -142,6 +169,24 @@ class Implants:
                     if len(found) == _CANDIDATES:
                         break
         return min(found, key=lambda one: one[0])[1:] if found else None
+
+    def _grafted(self, rng: np.random.Generator, index: int) -> np.ndarray | None:
+        """The slice with healthy tissue of one with a tumour, put in as a transplant is, where some tumour lies."""
+        image, _ = self._one(index)
+        alike = self._alike(index, self.outlines.place >= 0)
+        found = []
+        for donor, other in zip(rng.permutation(alike)[:_TRIES], rng.permutation(alike)[:_TRIES], strict=True):
+            tissue, mask = self._one(donor)
+            shape = grown(self._one(other)[1] > 127, _GROWN)
+            mirrored = bool(rng.integers(2))
+            tissue, mask = (tissue[:, ::-1], mask[:, ::-1]) if mirrored else (tissue, mask)
+            own = grown(mask > 127, _GROWN)
+            region = shape if not (shape & own).any() else moved(shape, *_step(rng, len(image)))
+            if region.any() and not (region & own).any() and in_head(image, region) and in_head(tissue, region):
+                found.append(blended(image, tissue, region, match_spread=False))
+                if len(found) == _CANDIDATES:
+                    break
+        return min(found, key=lambda one: one[1])[0] if found else None
 
     def _alike(self, index: int, among: np.ndarray) -> np.ndarray:
         """The slices of the same plane that look most like one, of some (bool (N,)); itself not."""

@@ -139,6 +139,9 @@ class Loop:
             self.fitted.reset_metrics()
             logs = self.fitted.train_on_batch(images, targets, sample_weight=weights, return_dict=True)
             progress.step = step + 1
+            for kind, counts in self.batches.edits.pop((epoch, step), {}).items():
+                before = progress.edits.get(kind, [0, 0])
+                progress.edits[kind] = [earlier + now for earlier, now in zip(before, counts, strict=True)]
             # The loss shown is that of naming the class, with masks and without, as it is in validation.
             progress.loss_sum += float(logs["logits_loss" if self.guided else "loss"])
             progress.accuracy_sum += float(logs["logits_accuracy" if self.guided else "accuracy"])

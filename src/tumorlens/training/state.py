@@ -25,6 +25,7 @@ class Progress:
         loss_sum: sum of the batch losses of the epoch in hand.
         accuracy_sum: likewise of the batch accuracies.
         mask_loss_sum: likewise of the losses of the predicted masks.
+        edits: twins, transplants and decoys in the batches learned from: kind → how many were tried, and came off.
         history: one row per completed epoch.
         best_epoch: number (from 1) of the epoch with the lowest validation loss; 0 before the first.
         best_loss: that loss.
@@ -37,6 +38,7 @@ class Progress:
     loss_sum: float = 0.0
     accuracy_sum: float = 0.0
     mask_loss_sum: float = 0.0
+    edits: dict[str, list[int]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = float("inf")
