@@ -1,10 +1,10 @@
 """Which slices and patients a cross-validation gets wrong: tables, and pictures to look at.
 
-Command: ``python benchmarks/errors.py CROSSVAL INDEX OUT``. CROSSVAL is a folder of ``tumorlens crossval`` (its
-``predictions.csv`` holds out-of-fold answers), INDEX the data set's ``index.csv``. OUT gets ``patients.csv`` (patients
-with errors: class, planes, slices, wrong ones, what they were taken for) and ``worst.png``: of the patients with most
-errors the surest wrong slice each, as the network saw it, with the outline of the tumour. The pictures show patients;
-they belong in no repository.
+Command: ``python benchmarks/errors.py CROSSVAL INDEX OUT``. CROSSVAL is a folder of ``tumorlens crossval``, of which
+the answers of the first seed are read (``seed-*/folds/predictions.csv``), INDEX the data set's ``index.csv``. OUT gets
+``patients.csv`` (patients with errors: class, planes, slices, wrong ones, what they were taken for) and ``worst.png``:
+of the patients with most errors the surest wrong slice each, as the network saw it, with the outline of the tumour. The
+pictures show patients; they belong in no repository.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.crossval / "predictions.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("seed", "0") in ("0", "")]
+    with first_seed(options.crossval).open(newline="") as file:
+        rows = list(csv.DictReader(file))
     with options.index.open(newline="") as file:
         files = {row["id"]: row for row in csv.DictReader(file)}
     for row in rows:
-        size = float(row["tumour"] or 0)
+        size = float(row.get("tumour") or 0)
         row["size"] = "below 1 %" if size < 0.01 else "1 to 3 %" if size < 0.03 else "above 3 %"
     wrong = [row for row in rows if row["predicted"] != row["label"]]
     print(f"{len(rows)} slices, {100 * (1 - len(wrong) / len(rows)):.1f} % right")
@@ -87,6 +87,12 @@ def main() -> None:
         tiles.append(np.zeros_like(tiles[0]))
     lines = [np.hstack(tiles[start : start + _ACROSS]) for start in range(0, len(tiles), _ACROSS)]
     cv2.imwrite(str(options.out / "worst.png"), np.vstack(lines))
+
+
+def first_seed(crossval: Path) -> Path:
+    """The out-of-fold answers of the lowest seed that has ended."""
+    found = crossval.glob("seed-*/folds/predictions.csv")
+    return min(found, key=lambda path: int(path.parts[-3].removeprefix("seed-")))
 
 
 def sure(own: list[dict[str, str]]) -> dict[str, str]:

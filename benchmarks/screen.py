@@ -2,8 +2,10 @@
 
 Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0]``. For each
 validation fold a network is trained on the other three of folds 2 to 5 and asked about it, with and without its mirror
-image. A line of JSON per fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores
-with bfloat16. Two folds of some 46 patients tell apart what differs by two points or more, not less.
+image. Patient ids that differ by a trailing letter are one patient (``data.join_patient_variants``): slices of the fold
+whose patient is trained on, too, are not scored; lines from before 2026-11-28 have no such join. A line of JSON for
+each fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores with bfloat16. Two
+folds of some 46 patients tell apart what differs by two points or more, not less.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    overrides = ["model.name=guided", "train.precision=bfloat16", *options.changes]
+    overrides = ["model.name=guided", "train.precision=bfloat16", "data.join_patient_variants=true", *options.changes]
     overrides += [f"train.epochs={options.epochs}", f"seed={options.seed}", "evaluate.report=false"]
     overrides += ["data.test_fold=asked", "data.audit=copies", "data.fractions=[0.97,0.03,0]"]
     settings = config.load(None, overrides)
@@ -55,7 +58,7 @@ def main() -> None:
         chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
         with tempfile.TemporaryDirectory() as folder:
             run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
-            found = asked(run.folder, chosen, fold)
+            found = asked(run.folder, chosen, run.metrics["leaked"])
             line = {"name": options.name, "fold": fold, "seed": options.seed, "share": options.share}
             line |= {"changes": options.changes, **found}
             line["minutes"] = round(run.metrics["training"]["seconds"] / 60, 1)
@@ -66,9 +69,11 @@ def main() -> None:
                 file.write(json.dumps(line) + "\n")
 
 
-def asked(run: Path, chosen: Manifest, fold: str) -> dict[str, float]:
+def asked(run: Path, chosen: Manifest, leaked: dict[str, Any] | None) -> dict[str, float]:
     """Scores on the fold that was left out, without and with averaging over the mirror image."""
     table = PredictionTable.read_csv(run / "predictions.csv").where("test")
+    seen = {name for name, _ in leaked["pairs"]} if leaked else set()
+    table = table.where([name not in seen for name in table.ids])
     predictor = Predictor(tumorlens.bundle.load(run))
     ready = standardised(
         chosen.where(lambda row: row.fold == "asked"), Recipe(size=predictor.bundle.info.recipe.size), Reporter()

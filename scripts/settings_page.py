@@ -19,7 +19,7 @@ it is out of date.
 Give settings in a TOML file with `--config FILE.toml`, or one at a time with `--set section.key=value`. `--set` wins
 over the file; a command's own options (`--epochs`, `--model`, `--seed`, …) win over both. A file needs only the keys
 that differ. An unknown key or a value out of range ends the command with exit code 2 and a hint. Every run stores its
-complete settings in `config.toml`. What is not given, `train` and `crossval` [plan](../concepts/plan.md)
+complete settings in `config.toml`. What is not given, `train`, `crossval` and `tune` [plan](../concepts/plan.md)
 from the data; the other commands take the defaults.
 
 ```toml

@@ -134,6 +134,20 @@ def test_what_is_refused_has_a_verdict_and_no_class(model: Model, tmp_path: Path
     assert group.get_measurements() == []
 
 
+def test_a_mask_in_a_series_is_refused(model: Model, tmp_path: Path) -> None:
+    """As by every other way to ask."""
+    paths = drawn(tmp_path / "in")
+    data = pydicom.dcmread(paths[1])
+    data.PixelData = ((data.pixel_array > 90) * np.uint16(1)).tobytes()
+    data.save_as(paths[1])
+    slices, series = evaluated(model, paths)
+    assert "blank" in str(slices[0].answer.reason)
+    assert "grey values" in str(slices[1].answer.reason)
+    assert slices[1].answer.verdict == "not_brain_mri"
+    assert series is not None
+    assert series.aside == {"blank": 1, "not_brain_mri": 1}
+
+
 def test_a_capture_shows_the_slice_and_says_what_it_is(
     model: Model, reported: tuple[list[Evaluated], SeriesPrediction, Path], tmp_path: Path
 ) -> None:

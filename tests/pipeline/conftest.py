@@ -1,4 +1,4 @@
-"""Files that kill, hang or confuse whoever opens them."""
+"""Files that kill, hang or confuse whoever opens them, and a run that knows everything of trust."""
 
 from __future__ import annotations
 
@@ -23,9 +23,34 @@ sys.addaudithook(opened)
 """
 
 
+# Small pictures, but large enough for a gate, and enough validation slices to calibrate on.
+GATED = (
+    "preprocess.size=64", "model.width=8", "train.epochs=3", "train.batch_size=16", "evaluate.bootstrap=200",
+    "data.fractions=[0.4,0.4,0.2]", "evaluate.report=false",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def gated_run(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a calibrated run with a gate and no report. Only to be read."""
+    from tumorlens import config
+    from tumorlens.pipeline.training import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUMORLENS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        folder = tmp_path_factory.mktemp("gated") / "run"
+        return train(phantom_folder / "manifest.csv", settings=config.load(None, GATED), out=folder).folder
+
+
+@pytest.fixture(scope="session")
+def poison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with :data:`POISON`."""
+    folder = tmp_path_factory.mktemp("early")
+    (folder / "sitecustomize.py").write_text(POISON)
+    return folder
+
+
 @pytest.fixture
-def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are started read :data:`POISON` first; with a cluster to be asked for before it."""
-    (tmp_path / "early").mkdir()
-    (tmp_path / "early" / "sitecustomize.py").write_text(POISON)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+def poisoned(poison: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are started read :data:`POISON` first; with a machine to be asked for before it."""
+    monkeypatch.setenv("PYTHONPATH", str(poison))

@@ -90,6 +90,9 @@ def test_the_report_shows_the_measured_numbers(done: CrossValidation) -> None:
     for score in (done.metrics["scores"]["accuracy"]["mean"], *(item["accuracy"] for item in done.metrics["folds"])):
         assert f"{100 * score:.1f}" in text
     assert (done.folder / "figures" / "folds.svg").is_file()
+    for chart in ("reliability", "risk"):
+        assert f'id="chart-{chart}"' in text
+    assert "Answers of the first seed" in text
 
 
 def test_it_can_be_compared_with_another(done: CrossValidation) -> None:
@@ -106,7 +109,7 @@ class StopIn(Reporter):
     def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
         self.left -= (epoch, step) == (1, 1)
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_stopped_one_goes_on_to_the_same_scores(done: CrossValidation, phantom_folder: Path, tmp_path: Path) -> None:
@@ -181,6 +184,7 @@ def test_folds_that_the_data_bring_are_kept_and_what_they_leak_is_left_out(
     assert made["scores"]["n"] == len(plain) - len(torn)
     assert (made["as_shipped"]["n"], made["as_shipped"]["leaky"]) == (len(plain), True)
     assert made["scores"]["accuracy"]["sd"] is None
+    assert compare(tmp_path / "cv", tmp_path / "cv")["n"] == len(plain) - len(torn)
     with pytest.raises(DataError, match="fewer than two folds"):
         crossval(plain.with_rows(replace(row, fold="a") for row in rows), settings=settings, out=tmp_path / "one")
     assert not (tmp_path / "one").exists()

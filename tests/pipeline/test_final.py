@@ -6,16 +6,22 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tumorlens
 from tumorlens import config, data
+from tumorlens.data.phantom import write_phantom
 from tumorlens.errors import DataError, Interrupted
 from tumorlens.evaluation import PredictionTable
 from tumorlens.evaluation.metrics import evaluate_table
+from tumorlens.inference.gate import Gate, shipped
+from tumorlens.pipeline import finishing, folds, serial, trusting
 from tumorlens.pipeline.crossvalidating import crossval, resume
 from tumorlens.pipeline.evaluating import evaluate
+from tumorlens.pipeline.exporting import export
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying import verify
 
@@ -49,10 +55,18 @@ class StopBefore(Reporter):
             raise Interrupted("stopped")
 
 
+def strict_gate(images: np.ndarray, *_: object) -> tuple[bytes, dict[str, Any]]:
+    """A gate of the folds' that refuses three slices in ten; for the last network the input is too small for one."""
+    network, rejection = shipped()
+    logits = Gate.read(network, rejection).logits(images)
+    return network, {**rejection, "threshold": float(np.quantile(logits, 0.7))}
+
+
 @pytest.fixture(scope="module")
 def folder(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUMORLENS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setattr(finishing, "gate_for", strict_gate)
         out = tmp_path_factory.mktemp("final") / "cv"
         manifest = data.read(str(phantom_folder / "manifest.csv"))
         # As if from two places, one of them published.
@@ -107,6 +121,56 @@ def test_its_bundle_alone_still_knows_what_it_learned_from(folder: Path, phantom
     with pytest.raises(DataError, match="no honest score"):
         evaluate(alone, str(phantom_folder / "manifest.csv"))
     assert evaluate(alone, "phantom:40", settings={"data": {"audit": "copies"}})["as_shipped"] is None
+
+
+def test_the_gate_of_the_folds_is_not_its_gate(folder: Path) -> None:
+    """Neither the verdicts nor the answers for series are those of networks that refused some slices."""
+    info = tumorlens.load(folder).info
+    assert info.rejection is None
+    raw = folds.pool(folder / "seed-0", ["1", "2"])
+    assert 0.1 < np.mean(raw.refused) < 0.9
+    without = replace(raw, refused=())
+    table = trusting.cross_fitted(without, SETTINGS.evaluate)
+    expected = evaluate_table(table, bootstrap=100, seed=0, alpha=SETTINGS.evaluate.alpha)
+    claimed = json.loads((folder / "bundle" / "metrics.json").read_text())
+    of_folds = json.loads((folder / "metrics.json").read_text())
+    for name in ("coverage", "selective_accuracy", "refused"):
+        assert claimed["test"][name] == expected[name]
+    assert claimed["test"]["refused"] is None
+    assert claimed["test"]["coverage"] > of_folds["seeds"][0]["coverage"]
+    assert claimed["series"]["refused"] == 0 < of_folds["series"]["refused"]
+    assert claimed["series"]["n"] > of_folds["series"]["n"]
+    trust = trusting.fitted(without, SETTINGS.evaluate)
+    assert info.selective == trust.fields("out-of-fold")["selective"]
+    assert info.series == serial.fitted(trusting.judged(without, trust), SETTINGS.evaluate).fields("out-of-fold")
+
+
+def test_eight_bits_of_it_come_from_its_own_slices(folder: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    """With its folder, or by the hashes that its bundle holds; no other slice will do."""
+    alone = shutil.copytree(folder / "bundle", tmp_path / "alone")
+    for model, given in ((folder, None), (alone, phantom_folder / "manifest.csv")):
+        found = export(model, "int8", tmp_path / model.name / "int8", data=given)
+        assert (found["split"], found["overlap"], found["n"]) == ("train", 0, 60)
+        assert found["calibrated_on"] == 180
+    write_phantom(tmp_path / "unseen", 16, 78)
+    with pytest.raises(DataError, match="trained on"):
+        export(alone, "int8", tmp_path / "out", data=tmp_path / "unseen")
+    with pytest.raises(DataError) as caught:
+        export(alone, "int8", tmp_path / "out")
+    assert caught.value.code == "no_data"
+
+
+def test_maps_of_a_network_without_its_own_are_scored_again(folder: Path, phantom_folder: Path) -> None:
+    """Grad-CAM, from the Keras network that lies beside the bundle."""
+    fold = folder / "seed-0" / "folds" / "1"
+    trained = json.loads((fold / "metrics.json").read_text())
+    found = evaluate(
+        fold, phantom_folder / "manifest.csv", settings=config.load(fold / "config.toml", ["data.test_fold="])
+    )
+    assert found["localisation"]["gradcam"]["n"] == trained["localisation"]["gradcam"]["n"]
+    for name in ("gradcam", "gradcam_shuffled", "centre"):
+        assert found["localisation"][name]["hit_rate"] == pytest.approx(trained["localisation"][name]["hit_rate"])
+    assert found["pointing_game"] == pytest.approx(trained["test"]["pointing_game"])
 
 
 def test_a_finished_one_is_left_alone(folder: Path) -> None:

@@ -11,28 +11,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from tumorlens import bundle, config
+from tumorlens import bundle
 from tumorlens.bundle.info import GATE
 from tumorlens.evaluation import PredictionTable
 from tumorlens.pipeline import robustness
 from tumorlens.pipeline.crossscoring import _of_one_mind
 from tumorlens.pipeline.evaluating import evaluate
-from tumorlens.pipeline.training import train
 from tumorlens.pipeline.verifying import verify
 from tumorlens.preprocess.corrupting import SEVERITIES, STRENGTHS
 from tumorlens.report.card import model_card
 from tumorlens.report.trust import view
 
-SETTINGS = (
-    "preprocess.size=64", "model.width=8", "train.epochs=3", "train.batch_size=16", "evaluate.bootstrap=200",
-    "data.fractions=[0.4,0.4,0.2]", "evaluate.report=false",
-)  # fmt: skip
 
-
-@pytest.fixture(scope="module")
-def run(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gated") / "run"
-    return train(phantom_folder / "manifest.csv", settings=config.load(None, SETTINGS), out=folder).folder
+@pytest.fixture
+def run(gated_run: Path) -> Path:
+    return gated_run
 
 
 def test_the_bundle_carries_the_gate_and_what_series_need(run: Path) -> None:

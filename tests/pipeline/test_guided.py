@@ -27,6 +27,8 @@ SETTINGS = config.load(
         "evaluate.bootstrap=100",
         "evaluate.flip_average=true",
         "data.audit=copies",
+        "augment.twins=0.2",
+        "augment.transplants=0.3",
     ],
 )
 
@@ -75,6 +77,10 @@ def test_the_run_says_what_it_learned_from(run: Path) -> None:
     log = (run / "log.txt").read_text()
     assert f"masks: {training['masks']} of" in log
     assert 0 < training["masks"] < 150
+    assert set(training["edits"]) == {"twins", "transplants", "decoys of tumours", "decoys of tumour-free slices"}
+    assert all(0 < one["made"] <= one["tried"] for one in training["edits"].values())
+    twins = training["edits"]["twins"]
+    assert f"twins {twins['made'] / twins['tried']:.0%} of {twins['tried']}" in log
     assert (run / "history.csv").read_text().splitlines()[0].endswith(",mask_loss")
     assert "map of the same slice" in (run / "report.html").read_text()
 

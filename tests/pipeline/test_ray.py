@@ -1,4 +1,4 @@
-"""Cross-validation and the answers for an archive on a real Ray cluster of two machines; one dies in the middle."""
+"""Cross-validation, a search and the answers for an archive on a real Ray cluster of two machines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tumorlens import data
+from tumorlens import config, data
 from tumorlens.evaluation import PredictionTable
+from tumorlens.pipeline.spreading import Workers
+from tumorlens.pipeline.tuning import tune
 
 RAY = shutil.which("ray", path=str(Path(sys.executable).parent))
 SETTINGS = (
@@ -59,7 +61,9 @@ def trained_by(node: subprocess.Popen[bytes]) -> set[Path]:
 
 
 def kill(node: subprocess.Popen[bytes]) -> None:
-    """What a power cut does to a machine."""
+    """What a power cut does to a machine; nothing where it has ended, as its number may be another process's now."""
+    if node.poll() is not None:
+        return
     for pid in descendants(node.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -82,36 +86,44 @@ def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     return node
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address of a cluster of two machines, and the second of them."""
+@pytest.fixture(scope="module")
+def address(poison: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster of one machine, which outlives those that join it; a poisoned file kills its workers."""
     place = tempfile.mkdtemp(prefix="ray-")  # pytest's own folders are too long for the names of sockets
-    head = start(
-        tmp_path / "head.log",
-        "--head",
-        "--node-ip-address=127.0.0.1",
-        "--port=0",
-        "--include-dashboard=false",
-        f"--temp-dir={place}",
-    )
+    log = tmp_path_factory.mktemp("cluster") / "head.log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(poison))
+        head = start(
+            log,
+            "--head",
+            "--node-ip-address=127.0.0.1",
+            "--port=0",
+            "--include-dashboard=false",
+            f"--temp-dir={place}",
+        )
     try:
-        found = re.search(r"--address='([^']+:\d+)'", (tmp_path / "head.log").read_text())
-        assert found is not None, (tmp_path / "head.log").read_text()
-        second = start(tmp_path / "second.log", f"--address={found[1]}")
-        try:
-            yield found[1], second
-        finally:
-            kill(second)
+        found = re.search(r"--address='([^']+:\d+)'", log.read_text())
+        assert found is not None, log.read_text()
+        yield found[1]
     finally:
         kill(head)
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.fixture
+def second(address: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A second machine of the cluster."""
+    machine = start(tmp_path / "second.log", f"--address={address}")
+    try:
+        yield machine
+    finally:
+        kill(machine)
+
+
 @pytest.mark.timeout(900)
 def test_a_machine_that_dies_costs_no_training(
-    cluster: tuple[str, subprocess.Popen[bytes]], phantom_folder: Path, tmp_path: Path
+    address: str, second: subprocess.Popen[bytes], phantom_folder: Path, tmp_path: Path
 ) -> None:
-    address, second = cluster
     out = tmp_path / "cv"
     options = [word for change in SETTINGS for word in ("--set", change)]
     command = [sys.executable, "-m", "tumorlens", "crossval", str(phantom_folder / "manifest.csv"), *options]
@@ -127,6 +139,31 @@ def test_a_machine_that_dies_costs_no_training(
     assert "a worker died" in text
     table = PredictionTable.read_csv(out / "seed-0" / "folds" / "predictions.csv")
     assert sorted(table.ids) == sorted(row.id for row in data.read(str(phantom_folder / "manifest.csv")))
+
+
+@pytest.mark.timeout(900)
+def test_the_trials_of_a_search_are_shared_by_the_machines(
+    address: str, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TUMORLENS_CACHE", str(tmp_path / "of-second"))
+        second = start(tmp_path / "second.log", f"--address={address}")
+    space = tmp_path / "space.toml"
+    space.write_text('"train.label_smoothing" = { low = 0.0, high = 0.2 }')
+    overrides = (*SETTINGS, "train.epochs=1", "evaluate.folds=0", "tune.trials=2", "tune.folds=1")
+    try:
+        found = tune(
+            phantom_folder / "manifest.csv",
+            settings=config.load(None, overrides),
+            space=space,
+            out=tmp_path / "search",
+            workers=Workers(0, address),
+        )
+    finally:
+        kill(second)
+    assert [one["state"] for one in found.metrics["trials"]] == ["seen through"] * 2
+    assert (tmp_path / "of-second").is_dir(), "the second machine has looked at slices"
+    assert "Ray cluster: 2 machines, 2 processors" in (found.folder / "log.txt").read_text()
 
 
 # Waits after its second part: however fast the machines are, the test finds the run in the middle.
@@ -160,9 +197,8 @@ def answers(path: Path) -> list[dict[str, object]]:
 
 @pytest.mark.timeout(900)
 def test_a_machine_that_dies_costs_no_answer_and_a_file_that_kills_its_worker_only_its_own(
-    poisoned: None, cluster: tuple[str, subprocess.Popen[bytes]], phantom_folder: Path, tmp_path: Path
+    poisoned: None, address: str, second: subprocess.Popen[bytes], phantom_folder: Path, tmp_path: Path
 ) -> None:
-    address, second = cluster
     for number in range(10):
         shutil.copytree(phantom_folder, tmp_path / "scans" / str(number), copy_function=os.link)
     shutil.copy(next(phantom_folder.rglob("*.png")), tmp_path / "scans" / "poison.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import shutil
 from collections import defaultdict
@@ -14,10 +15,12 @@ import pytest
 from tumorlens import config, data
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.errors import DataError
+from tumorlens.evaluation.localisation import read_places
 from tumorlens.pipeline.dividing import split
 from tumorlens.pipeline.evaluating import evaluate
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.training import train
+from tumorlens.report.summary import scores_text
 
 QUICK = config.load(None, ["evaluate.bootstrap=100"])
 
@@ -118,6 +121,55 @@ def test_what_a_run_was_trained_on_is_no_test(finished_run: Path, phantom_folder
     with pytest.raises(DataError) as error:
         evaluate(finished_run, Manifest(tuple(trained)), settings=QUICK)
     assert error.value.code == "all_leaked"
+
+
+def test_maps_are_scored_as_after_a_training(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    """The same slices, the same network: the same numbers, and the same with the weights shuffled."""
+    same = config.load(finished_run / "config.toml")
+    document = evaluate(finished_run, phantom_folder / "manifest.csv", out=tmp_path / "out", settings=same)
+    trained = json.loads((finished_run / "metrics.json").read_text())
+    assert set(document["localisation"]) == {"class", "class_shuffled", "centre", "head"}
+    for what, found in document["localisation"].items():
+        for name in ("n", "hit_rate", "energy", "iou"):
+            assert found.get(name) == pytest.approx(trained["localisation"][what].get(name), abs=1e-6)
+    assert document["pointing_game"] == trained["test"]["pointing_game"]
+    assert document["pointing_game"]["n"] == document["localisation"]["class"]["n"] > 0
+    assert "Map on the tumour" in scores_text(document)
+    kept = [(one.id, one.what, one.hit) for one in read_places(tmp_path / "out" / "maps.csv")]
+    run = [(one.id, one.what, one.hit) for one in read_places(finished_run / "maps.csv")]
+    assert {(Path(name).name, *rest) for name, *rest in kept} == {(Path(name).name, *rest) for name, *rest in run}
+
+
+def test_without_masks_no_map_is_scored(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(finished_run / "bundle", tmp_path / "alone")
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    bare = manifest.with_rows(replace(row, mask="") for row in manifest.rows[:40])
+    document = evaluate(bundle, bare, settings=QUICK)
+    assert document["pointing_game"] is document["localisation"] is None
+
+
+def test_masks_that_cannot_be_used_are_told(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(finished_run / "bundle", tmp_path / "alone")
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    (tmp_path / "mask.png").write_text("no picture")
+    first = next(i for i, row in enumerate(manifest) if row.mask)
+    rows = [replace(row, mask=str(tmp_path / "mask.png")) if i == first else row for i, row in enumerate(manifest)]
+    tell = Kept()
+    evaluate(bundle, Manifest(tuple(rows)), settings=QUICK, reporter=tell)
+    assert any("1 masks are not used" in text for text in tell.warnings)
+
+
+def test_without_onnx_the_weights_are_not_shuffled_and_that_is_told(
+    finished_run: Path, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else found(name, *rest))
+    bundle = shutil.copytree(finished_run / "bundle", tmp_path / "alone")
+    tell = Kept()
+    document = evaluate(bundle, phantom_folder / "manifest.csv", settings=QUICK, reporter=tell)
+    assert "class" in document["localisation"]
+    assert "class_shuffled" not in document["localisation"]
+    assert any("shuffled" in note for note in tell.notes)
 
 
 def test_a_shipped_validation_set_that_copies_training_is_scored_without_the_copies(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class StopAfter(Reporter):
     def batch(self, *_: object) -> None:
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), 2)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_stopped_run_resumes_to_the_same_bundle(phantom_folder: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ class StopAtTheEnd(Reporter):
 
     def batch(self, epoch: int, epochs: int, step: int, steps: int, loss: float, accuracy: float) -> None:
         if (epoch, step) == (epochs, steps):
-            os.kill(os.getpid(), 2)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_run_stopped_after_its_last_step_or_while_finishing_goes_on(
@@ -269,7 +269,7 @@ def test_folds_test_every_slice_once_by_a_network_that_saw_none_of_its_group(
 
         def batch(self, *_: object) -> None:
             if self.told.count("fold 2 of 3"):
-                os.kill(os.getpid(), 2)
+                signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
         train(manifest, settings=settings, out=run, reporter=StopInFoldTwo(), name="cv")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tumorlens.config import EvaluateSettings
+from tumorlens.evaluation import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.evaluation.trusting import aurc, conformal_scores, ece_floor, risk_coverage
+from tumorlens.evaluation.trusting import aurc, conformal_scores, ece_floor, risk_coverage, uncalibrated
 from tumorlens.inference.trust import Trust, softmax
 from tumorlens.pipeline import trusting
 
@@ -82,6 +83,54 @@ def test_sets_cover_each_class_and_scores_say_so() -> None:
     assert found["alpha"] == 0.05
 
 
+def test_coverage_is_pooled_and_averaged_over_patients() -> None:
+    """One patient of six slices, all covered, and three of one slice, of which one is."""
+    who, hits = list("aaaaaabcd"), [1, 1, 1, 1, 1, 1, 1, 0, 0]
+    table = PredictionTable.build(
+        NAMES,
+        [f"s{i}" for i in range(9)],
+        ["glioma"] * 9,
+        np.tile([0.7, 0.1, 0.1, 0.1], (9, 1)),
+        patients=who,
+        sets=np.array([[hit, 0, 0, 1] for hit in hits], bool),
+    )
+    found = conformal_scores(table, 0.05, bootstrap=2000)
+    assert found is not None
+    part = found["per_class"]["glioma"]
+    for entry in (found, part):
+        assert (entry["coverage"], entry["patient_coverage"]) == (pytest.approx(7 / 9), 0.5)
+        low, high = entry["patient_coverage_ci95"]
+        assert (low, high) == (0.0, 1.0), "four patients, two of whom are covered"
+    assert part["groups"] == 4
+    assert found["mean_set_size"] == pytest.approx(16 / 9)
+    low, high = found["mean_set_size_ci95"]
+    assert 1 <= low < 16 / 9 < high <= 2
+
+
+def test_intervals_cover_what_they_are_of_about_as_often_as_they_say() -> None:
+    """Of many draws of patients, each with its interval, which is to hold the mean over all draws."""
+    trust = trusting.fitted(answers(1000), EvaluateSettings(target_accuracy=0.7))
+    rows = []
+    for seed in range(1, 101):
+        table = trusting.judged(answers(patients=80, each=4, seed=seed), trust)
+        found = evaluate_table(table, bootstrap=200, seed=seed, alpha=SETTINGS.alpha)
+        rows.append({**found["conformal"], **found})  # "coverage" is that of the answers
+    for name in ("coverage", "selective_accuracy", "ece", "mean_set_size", "patient_coverage"):
+        truth = np.mean([row[name] for row in rows])
+        inside = [row[f"{name}_ci95"][0] <= truth <= row[f"{name}_ci95"][1] for row in rows]
+        assert np.mean(inside) >= 0.87, (name, np.mean(inside))
+
+
+def test_calibration_can_be_undone() -> None:
+    table = answers()
+    temperatures = {"0": 1.7, "1": 0.6}
+    each = np.array([temperatures.get(fold, 1.3) for fold in table.folds])
+    calibrated = replace(table, probabilities=softmax(np.log(table.probabilities) / each[:, np.newaxis]))
+    again = uncalibrated(calibrated, temperatures, 1.3)
+    assert again.probabilities == pytest.approx(table.probabilities, abs=1e-9)
+    assert uncalibrated(table, {}).probabilities == pytest.approx(table.probabilities, abs=1e-12)
+
+
 def test_too_few_slices_leave_the_answers_as_they_are() -> None:
     few = answers(patients=8)
     assert trusting.fitted(few, SETTINGS) == Trust()
@@ -109,6 +158,20 @@ def test_an_answer_is_accepted_when_it_is_sure_and_some_class_fits() -> None:
     assert table.sets is not None
     for top, own, accepted in zip(table.confidence, table.sets, table.accepted, strict=True):
         assert accepted == (top >= threshold.threshold and own.any())
+
+
+def test_what_the_gate_refuses_has_no_part_in_the_threshold() -> None:
+    table = answers()
+    free = trusting.fitted(table, SETTINGS).selective
+    refused = tuple(not right for right in table.correct.tolist())  # as if it refused every wrong answer
+    gated = trusting.fitted(replace(table, refused=refused), SETTINGS).selective
+    assert free is not None
+    assert gated is not None
+    assert gated.threshold < free.threshold
+    judged = trusting.judged(
+        replace(table, refused=refused), trusting.fitted(replace(table, refused=refused), SETTINGS)
+    )
+    assert np.mean([bool(one) for one in judged.accepted]) == pytest.approx(gated.coverage)
 
 
 def test_sets_travel_in_the_table() -> None:

@@ -52,6 +52,7 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
             series=_text(dataset, "SeriesInstanceUID"),
             instance=_text(dataset, "SOPInstanceUID"),
             study=_text(dataset, "StudyInstanceUID"),
+            burnt_in=_burnt_in(dataset),
         )
 
 
@@ -92,7 +93,7 @@ def frames(content: Content, kind: str, limits: Limits) -> Frames:
             scale=scale,
             objection=objection(dataset, content.name),
             derived=derived(dataset),
-            burnt_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
+            burnt_in=_burnt_in(dataset),
         )
 
 
@@ -203,6 +204,10 @@ def _syntax(dataset: Any) -> str:
 def _text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
     return "" if value is None else str(value).strip("\x00 ")
+
+
+def _burnt_in(dataset: Any) -> bool:
+    return _text(dataset, "BurnedInAnnotation").upper() == "YES"
 
 
 def _check_deflate(content: Content, limits: Limits) -> None:

@@ -18,6 +18,7 @@ class Header:
         series: what the file is one slice of: its SeriesInstanceUID, or empty. Never written to logs.
         instance: the SOPInstanceUID of a DICOM file, or empty. Likewise.
         study: its StudyInstanceUID, or empty. Likewise.
+        burnt_in: whether it says that text or marks are part of the picture (Burned In Annotation, PS3.3 C.7.6.1).
     """
 
     kind: str
@@ -28,3 +29,4 @@ class Header:
     series: str = ""
     instance: str = ""
     study: str = ""
+    burnt_in: bool = False

@@ -33,8 +33,9 @@ def compare(
 ) -> dict[str, Any]:
     """How two runs differ on the slices that both have answered and neither has seen.
 
-    Runs that were both cross-validated are compared on every slice, others on their test slices without the leaked
-    ones. See :func:`tumorlens.evaluation.comparison.compare_tables` for what is returned; ``on`` adds which slices.
+    Runs that were both cross-validated are compared on every slice, others on their test slices, both without the
+    leaked ones. See :func:`tumorlens.evaluation.comparison.compare_tables` for what is returned; ``on`` adds which
+    slices.
 
     Args:
         first: A: the folder of a run, a cross-validation or an evaluation, or a ``predictions.csv``.
@@ -54,9 +55,15 @@ def compare(
 
 
 def _cross_validated(path: Path) -> Answers | None:
-    """Out-of-fold predictions; None where there are none."""
-    places = [path / FOLDS, *sorted(path.glob(f"seed-*/{FOLDS}"))]
-    tables = [PredictionTable.read_csv(place / PREDICTIONS) for place in places if (place / PREDICTIONS).is_file()]
+    """Out-of-fold predictions without those that leaked; None where there are none."""
+    # A training's own folds (`folds/`) divide no group; what its metrics call leaked are slices of its test set.
+    found: dict[Path, set[str]] = {path / FOLDS: set()} if (path / FOLDS / PREDICTIONS).is_file() else {}
+    seeds = [place for place in sorted(path.glob(f"seed-*/{FOLDS}")) if (place / PREDICTIONS).is_file()]
+    found |= dict.fromkeys(seeds, _leaked(path / "metrics.json") if seeds else set())
+    tables = [
+        table.where([name not in leaked for name in table.ids])
+        for table, leaked in ((PredictionTable.read_csv(place / PREDICTIONS), out) for place, out in found.items())
+    ]
     return Answers(tables, "cross-validation") if tables else None
 
 

@@ -32,16 +32,28 @@ class Scored:
     Attributes:
         metrics: ``metrics.json``: the scores over all slices, each seed's, and each training's.
         tables: each seed's out-of-fold answers, each with the trust that the other folds' answers gave.
-        table: the first seed's without leaked slices.
+        raw: the first seed's before that, without leaked slices.
+        table: the same with that trust.
         trust: fitted to all of these answers, for a network that is trained on all slices.
         series: likewise, for the answers about series.
     """
 
     metrics: dict[str, Any]
     tables: tuple[PredictionTable, ...]
+    raw: PredictionTable
     table: PredictionTable
     trust: Trust
     series: SeriesTrust
+
+    def without_gate(self, settings: Settings) -> Scored:
+        """The same as if no fold had had a gate, for a network that gets none.
+
+        The gate's refusals are in the verdicts and their threshold, and in what the answers for series stand on.
+        ``metrics`` stays that of the folds but for ``series`` and ``selective``, and so do ``tables``.
+        """
+        raw = replace(self.raw, refused=(), accepted=(None,) * len(self.raw))
+        told, table, trust, series = _trusted(raw, settings)
+        return replace(self, metrics={**self.metrics, **told}, raw=raw, table=table, trust=trust, series=series)
 
 
 def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Start) -> Scored:
@@ -52,20 +64,34 @@ def score(folder: Path, settings: Settings, manifest: Manifest, start: runs.Star
     raw = [_of_one_mind(folds.pool(folder / f"seed-{seed}", names)) for seed in folds.seeds(settings)]
     trusts = [trusting.fold_trusts(table, settings.evaluate, leaked) for table in raw]
     tables = [trusting.fold_judged(table, own) for table, own in zip(raw, trusts, strict=True)]
-    before, after = _without(raw[0], leaked), _without(tables[0], leaked)
-    trust = trusting.fitted(before, settings.evaluate)
+    before = _without(raw[0], leaked)
+    told, after, trust, series = _trusted(before, settings)
+    metrics = {**_metrics(folder, settings, manifest, start, names, tables, leaked), **told}
+    return Scored(metrics, tuple(tables), before, after, trust, series)
+
+
+def _trusted(raw: PredictionTable, settings: Settings) -> tuple[dict[str, Any], PredictionTable, Trust, SeriesTrust]:
+    """Out-of-fold answers with the trust that the other folds give, and the trust that all of them give.
+
+    Args:
+        raw: uncalibrated answers, without leaked slices.
+        settings: of the cross-validation.
+
+    Returns:
+        What ``metrics.json`` says of it; the answers; the trust, of answers for slices and of those for series.
+    """
+    each = trusting.fold_trusts(raw, settings.evaluate)
+    table, trust = trusting.fold_judged(raw, each), trusting.fitted(raw, settings.evaluate)
+    temperatures = {name: one.temperature.value for name, one in each.items() if one.temperature}
     fields = trust.fields("out-of-fold")
-    each = {name: one.temperature.value for name, one in trusts[0].items() if one.temperature}
-    answers = serial.cross_fitted(before, each, settings.evaluate)
-    metrics = {
-        **_metrics(folder, settings, manifest, start, names, tables, leaked),
-        "calibration": trusting.calibration(before, after, trust, settings.seed, each),
+    answers = serial.cross_fitted(raw, temperatures, settings.evaluate)
+    told = {
+        "calibration": trusting.calibration(raw, table, trust, settings.seed, temperatures),
         "selective": fields["selective"],
         "conformal": fields["conformal"],
-        "series": serial.scored(answers, after, settings.evaluate, settings.seed),
+        "series": serial.scored(answers, table, settings.evaluate, settings.seed),
     }
-    series = serial.fitted(trusting.judged(before, trust), settings.evaluate)
-    return Scored(metrics, tuple(tables), after, trust, series)
+    return told, table, trust, serial.fitted(trusting.judged(raw, trust), settings.evaluate)
 
 
 def _metrics(

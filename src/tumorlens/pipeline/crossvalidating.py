@@ -87,7 +87,9 @@ def crossval(
     spreading.check(workers)
     manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
-    made_plan = planning.plan(settings, found.manifest, looks)
+    learned = [len(fold.manifest.split("train")) for fold in folds.plan(found.manifest, chosen)]
+    share = sum(learned) / len(learned) / len(found.manifest)
+    made_plan = planning.plan(settings, found.manifest, looks, share=share)
     chosen = _chosen(made_plan.settings)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)
@@ -250,7 +252,7 @@ def _go_on(
     if settings.evaluate.final and runs.finished(folder) is None:
         tell.note("training on all slices")
         try:
-            final.ship(folder, settings, ready, start, found.table, found.trust, found.series, metrics, tell)
+            final.ship(folder, settings, ready, start, found, tell)
         except (Interrupted, KeyboardInterrupt) as stopped:
             message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
             raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None

@@ -17,14 +17,13 @@ import numpy as np
 from tumorlens import bundle, config
 from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
+from tumorlens.data.manifest import Manifest
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.subgroups import patients, subgroups
 from tumorlens.evaluation.table import PredictionTable
-from tumorlens.inference.trust import Trust
-from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.io.atomic import json_bytes
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import finishing, locking, placing, running, runs
+from tumorlens.pipeline import crossscoring, finishing, locking, placing, running, runs
 from tumorlens.pipeline.gating import gate_file, gate_for
 from tumorlens.pipeline.public import public_metrics, public_predictions, public_settings
 from tumorlens.pipeline.reporter import LogReporter, Reporter
@@ -40,10 +39,7 @@ def ship(
     settings: Settings,
     ready: Standardised,
     whole: runs.Start,
-    table: PredictionTable,
-    trust: Trust,
-    series: SeriesTrust,
-    crossval: Mapping[str, Any],
+    found: crossscoring.Scored,
     tell: Reporter,
 ) -> Path:
     """Train on all slices and write ``bundle/`` into the folder of the cross-validation.
@@ -53,10 +49,7 @@ def ship(
         settings: of its recipe; the network is trained with its first seed.
         ready: all slices, in folds.
         whole: what the cross-validation decided before it began.
-        table: out-of-fold answers of that seed, without leaked slices, calibrated.
-        trust: fitted to those answers before.
-        series: likewise, for the answers about series.
-        crossval: ``metrics.json`` of the cross-validation.
+        found: the scores of the cross-validation, and the out-of-fold answers and trust that the bundle gets.
         tell: told how it goes.
 
     Returns:
@@ -73,13 +66,13 @@ def ship(
         with locking.held(place):
             runs.sweep(place)
             start = runs.reopen(place)[2]
-            return _made(place, target, settings, every, ready, start, table, trust, series, crossval, tell)
+            return _made(place, target, settings, every, ready, start, found, tell)
     recipe = Recipe.from_settings(settings.preprocess)
     fingerprint = runs.fingerprint(every.manifest, ready.digests, recipe.key)
     start = replace(whole, created=runs.now(), fingerprint=fingerprint, notes=(), kind="training")
     with runs.new_folder(place, start.name):
         runs.begin(place, settings, every.manifest, start)
-        return _made(place, target, settings, every, ready, start, table, trust, series, crossval, tell)
+        return _made(place, target, settings, every, ready, start, found, tell)
 
 
 def _made(
@@ -89,10 +82,7 @@ def _made(
     every: Standardised,
     ready: Standardised,
     start: runs.Start,
-    table: PredictionTable,
-    trust: Trust,
-    series: SeriesTrust,
-    crossval: Mapping[str, Any],
+    found: crossscoring.Scored,
     tell: Reporter,
 ) -> Path:
     log = LogReporter(tell, place / "log.txt")
@@ -101,12 +91,13 @@ def _made(
     samples = np.asarray(every.images[:: max(1, len(every.manifest) // finishing.PARITY_SLICES)])
     info, onnx = finishing.exported(place, settings, every, made, progress, start, samples, log)
     gate, rejection = gate_for(every.images, info.recipe.size, settings.evaluate, log)
+    if rejection is None:  # the folds may have had one
+        found = found.without_gate(settings)
+    trust, series, table = found.trust, found.series, found.table
     info = msgspec.structs.replace(
         info, **trust.fields("out-of-fold"), series=series.fields("out-of-fold"), rejection=rejection
     )
-    if rejection is None:  # the folds may have had one
-        table = replace(table, refused=())
-    metrics = _metrics(settings, every, table, crossval, info, sha256(onnx), start)
+    metrics = claims(settings, every.manifest, table, found.metrics, info, sha256(onnx), start)
     index = {row.id: i for i, row in enumerate(ready.manifest)}
     public = public_metrics(metrics, start.provenance)
     travelling = public_predictions(table, ready, [index[name] for name in table.ids], start.provenance)
@@ -125,16 +116,26 @@ def _made(
     return target
 
 
-def _metrics(
+def claims(
     settings: Settings,
-    every: Standardised,
+    manifest: Manifest,
     table: PredictionTable,
     crossval: Mapping[str, Any],
     info: bundle.BundleInfo,
     network: str,
     start: runs.Start,
 ) -> dict[str, Any]:
-    """What the bundle claims: the out-of-fold scores in the place of a test's."""
+    """What the bundle claims: the out-of-fold scores in the place of a test's.
+
+    Args:
+        settings: of the recipe.
+        manifest: all slices.
+        table: out-of-fold answers, without leaked slices.
+        crossval: ``metrics.json`` of the cross-validation.
+        info: of the bundle.
+        network: SHA-256 of ``model.onnx``.
+        start: what the training on all slices decided before it began.
+    """
     resamples, seed = settings.evaluate.bootstrap, settings.seed
     tested = evaluate_table(table, bootstrap=resamples, seed=seed, alpha=settings.evaluate.alpha)
     folds = sorted(set(table.folds))
@@ -169,9 +170,9 @@ def _metrics(
         "leaked_validation": None,
         "training": info.training,
         "data": {
-            "sources": sorted({row.source for row in every.manifest}),
-            "counts": {"train": every.manifest.count()},
-            "groups": {"train": len(set(every.manifest.groups))},
+            "sources": sorted({row.source for row in manifest}),
+            "counts": {"train": manifest.count()},
+            "groups": {"train": len(set(manifest.groups))},
             "skipped": crossval["data"]["skipped"],
             "notes": crossval["data"]["notes"],
             "published": start.provenance.get("published") or {},

@@ -15,6 +15,7 @@ from tumorlens.bundle import Bundle, BundleInfo
 from tumorlens.bundle.info import sha256
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
+from tumorlens.data.manifest import Manifest
 from tumorlens.errors import MissingExtraError
 from tumorlens.evaluation.localisation import write_places
 from tumorlens.evaluation.looking import write_looks
@@ -107,7 +108,7 @@ def finish(
     outputs = predictor.judged(outputs)
     table.write_csv(folder / "predictions.csv")
 
-    metrics = _metrics(settings, ready, table, info, sha256(onnx), start)
+    metrics = claims(settings, ready.manifest, table, info, sha256(onnx), start)
     tested = np.array([row.split == "test" and row.id not in leaks for row in manifest], bool)
     metrics["calibration"] = trusting.calibration(raw.where(tested), table.where(tested), trust, settings.seed)
     metrics |= {"selective": info.selective, "conformal": info.conformal}
@@ -221,8 +222,8 @@ def exported(
         flip_average=settings.evaluate.flip_average,
         data={
             "fingerprint": start.fingerprint,
-            "counts": _counts(ready),
-            "sources": public_sources(_sources(ready), start.provenance),
+            "counts": _counts(ready.manifest),
+            "sources": public_sources(_sources(ready.manifest), start.provenance),
             "provenance": public_provenance(start.provenance),
         },
         training=_training(settings, ready, model, progress, device),
@@ -232,14 +233,24 @@ def exported(
     return info, onnx
 
 
-def _metrics(
-    settings: Settings, ready: Standardised, table: PredictionTable, info: BundleInfo, network: str, start: runs.Start
+def claims(
+    settings: Settings, manifest: Manifest, table: PredictionTable, info: BundleInfo, network: str, start: runs.Start
 ) -> dict[str, Any]:
-    leaks = splitting.leaked(ready.manifest)
+    """What ``metrics.json`` says of the answers, the data and the network; training adds the rest.
+
+    Args:
+        settings: of the run.
+        manifest: all slices with their split.
+        table: the answers for those that were held out.
+        info: of the bundle.
+        network: SHA-256 of ``model.onnx``.
+        start: what the run decided before it began.
+    """
+    leaks = splitting.leaked(manifest)
     alpha = info.conformal["alpha"] if info.conformal else None
     tested = scores(table.where("test"), set(leaks), settings.evaluate, settings.seed, alpha)
     unit = tested["unit"]
-    copied = splitting.leaked(ready.manifest, "val")
+    copied = splitting.leaked(manifest, "val")
     return {
         "schema": 1,
         "name": start.name,
@@ -254,9 +265,9 @@ def _metrics(
         else None,
         "training": info.training,
         "data": {
-            "sources": _sources(ready),
-            "counts": _counts(ready),
-            "groups": {name: len(set(ready.manifest.split(name).groups)) for name in splitting.SPLITS},
+            "sources": _sources(manifest),
+            "counts": _counts(manifest),
+            "groups": {name: len(set(manifest.split(name).groups)) for name in splitting.SPLITS},
             "skipped": [{"path": item.path, "code": item.code, "reason": item.reason} for item in start.skipped],
             "notes": list(start.notes),
             "unit": unit,
@@ -297,12 +308,14 @@ def _training(settings: Settings, ready: Standardised, model: Any, progress: Pro
         "backend": import_keras().backend.backend(),
         "size": settings.preprocess.size,
         "masks": sum(1 for row in ready.manifest.split("train") if row.mask) if guided else 0,
+        # Twins, transplants and decoys: how many were tried, and came off; what did not stays as it was.
+        "edits": {kind: {"tried": tried, "made": made} for kind, (tried, made) in progress.edits.items()},
     }
 
 
-def _counts(ready: Standardised) -> dict[str, dict[str, int]]:
-    return {name: ready.manifest.split(name).count() for name in splitting.SPLITS}
+def _counts(manifest: Manifest) -> dict[str, dict[str, int]]:
+    return {name: manifest.split(name).count() for name in splitting.SPLITS}
 
 
-def _sources(ready: Standardised) -> list[str]:
-    return sorted({row.source for row in ready.manifest})
+def _sources(manifest: Manifest) -> list[str]:
+    return sorted({row.source for row in manifest})

@@ -17,6 +17,7 @@ import msgspec
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
+from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.pipeline import finishing, locking, running, runs, trusting
 from tumorlens.pipeline.reporter import LogReporter, Reporter
@@ -106,16 +107,35 @@ def cross_validate(
         Interrupted: after Ctrl-C; calling it again continues.
     """
     planned = plan(divide(ready.manifest, settings.evaluate.folds, settings.seed), settings)
-    found = []
     for number, fold in enumerate(planned, start=1):
         tell.note(f"fold {number} of {len(planned)}")
-        test = train_fold(folder, fold, ready, start, tell)["test"]
-        found.append({"fold": fold.name, **{key: test[key] for key in ("n", "accuracy", "patient_accuracy")}})
-    pooled = trusting.cross_fitted(pool(folder, [fold.name for fold in planned]), settings.evaluate)
+        train_fold(folder, fold, ready, start, tell)
+    pooled, found = pooled_scores(folder, planned, settings)
     pooled.write_csv(folder / FOLDS / "predictions.csv")
+    return found
+
+
+def pooled_scores(folder: Path, planned: Sequence[Fold], settings: Settings) -> tuple[PredictionTable, dict[str, Any]]:
+    """The answers of finished folds, each with the trust that the others give, and the scores of all of them together.
+
+    Args:
+        folder: of the run around them.
+        planned: the folds.
+        settings: of that run.
+
+    Returns:
+        The table; what :func:`cross_validate` returns.
+    """
+    raw = pool(folder, [fold.name for fold in planned])
+    pooled = trusting.cross_fitted(raw, settings.evaluate)
+    found = []
+    for fold in planned:
+        # Of their scores nothing but points is told.
+        test = evaluate_table(raw.where([name == fold.name for name in raw.folds]), bootstrap=1)
+        found.append({"fold": fold.name, **{key: test[key] for key in ("n", "accuracy", "patient_accuracy")}})
     spread = statistics.stdev(item["accuracy"] for item in found)
     tested = scores(pooled, set(), settings.evaluate, settings.seed, settings.evaluate.alpha)
-    return {**tested, "folds": found, "accuracy_sd": spread}
+    return pooled, {**tested, "folds": found, "accuracy_sd": spread}
 
 
 def pool(folder: Path, names: Sequence[str]) -> PredictionTable:

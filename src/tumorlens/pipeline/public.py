@@ -31,7 +31,7 @@ def public_metrics(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) ->
     data["skipped"] = dict(sorted(Counter(item["code"] for item in data["skipped"]).items()))
     counted = {key: metrics[key] and {"removed": metrics[key]["removed"]} for key in ("leaked", "leaked_validation")}
     calibration = metrics.get("calibration")
-    if calibration and not all(map(_is_number, calibration.get("temperatures") or ())):
+    if calibration and not all(map(is_number, calibration.get("temperatures") or ())):
         # A fold may be named after a patient.
         calibration = {key: value for key, value in calibration.items() if key != "temperatures"}
     return {
@@ -83,7 +83,7 @@ def public_settings(settings: Settings) -> Settings:
     train = settings.train
     if train.start not in ("", "phantom"):
         train = msgspec.structs.replace(train, start="RUN")
-    if data.test_fold and not _is_number(data.test_fold):
+    if data.test_fold and not is_number(data.test_fold):
         data = msgspec.structs.replace(data, test_fold="FOLD")
     return msgspec.structs.replace(settings, model=model, data=data, train=train)
 
@@ -118,7 +118,7 @@ def public_predictions(
     sources, folds = [table.sources[i] for i in order], [table.folds[i] for i in order]
     known = _source_names((row.source for row in ready.manifest), provenance)
     # Folds may be anything, a patient each; numbers say nothing.
-    plain = {fold: fold for fold in set(folds)} if all(map(_is_number, folds)) else {}
+    plain = {fold: fold for fold in set(folds)} if all(map(is_number, folds)) else {}
     return replace(
         table.take(order),
         ids=tuple(names),
@@ -148,5 +148,6 @@ def _is_public(source: str, provenance: Mapping[str, Any]) -> bool:
     return source in known | {fact["dataset"] for fact in provenance.get("kaggle", [])}
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a fold's name is one that says nothing: at most two digits."""
     return bool(re.fullmatch("[0-9]{0,2}", text))

@@ -112,9 +112,13 @@ def fit(
     )
     held_out = Validation(validation.images, encoding.encode(validation.manifest.labels))
     try:
-        return Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
+        progress = Loop(model, batches, held_out, settings.train, folder / "checkpoints", watcher).run()
     finally:
         tell.trained()
+    if progress.edits:
+        told = (f"{kind} {made / tried:.0%} of {tried:,}" for kind, (tried, made) in sorted(progress.edits.items()))
+        tell.note(f"edits that came off: {', '.join(told)}")
+    return progress
 
 
 def needs_masks(settings: Settings) -> bool:

@@ -150,6 +150,16 @@ def reopen(folder: Path, kind: str = "training") -> tuple[Settings, Manifest, St
         UsageError: when the folder is not that of a run that has begun, or one of another kind, or a file of it is
             missing or damaged.
     """
+    settings, start = begun(folder, kind)
+    return settings, data.read(str(folder / "manifest.csv")), start
+
+
+def begun(folder: Path, kind: str = "training") -> tuple[Settings, Start]:
+    """The same without the slices, whose files may be gone.
+
+    Raises:
+        UsageError: as :func:`reopen`.
+    """
     check_begun(folder)
     settings = config.load(folder / "config.toml")
     try:
@@ -161,7 +171,7 @@ def reopen(folder: Path, kind: str = "training") -> tuple[Settings, Manifest, St
         raise _not_whole(folder, "run.json is damaged") from error
     if start.kind != kind:
         raise UsageError(f"{folder} is no {_KINDS[kind]}", hint=f"continue it with: {continuing(folder)}")
-    return settings, data.read(str(folder / "manifest.csv")), start
+    return settings, start
 
 
 def _not_whole(folder: Path, reason: str) -> UsageError:

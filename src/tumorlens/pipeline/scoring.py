@@ -9,11 +9,12 @@ import numpy as np
 
 from tumorlens.config import EvaluateSettings
 from tumorlens.data.manifest import Manifest
-from tumorlens.errors import InputError
+from tumorlens.errors import InputError, MissingExtraError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs
 from tumorlens.io.facts import file_facts
+from tumorlens.io.files import inspect
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.plane import guess_planes
 from tumorlens.preprocess.stack import Stack
@@ -35,6 +36,11 @@ def table_of(
         images: uint8 (N, S, S), as standardised; their planes are guessed.
         tumours: the tumour's share of each, by its mask; none are known when empty.
     """
+    files = {path: _told(path) for path in dict.fromkeys(row.path for row in manifest)}
+    told = [files[row.path] for row in manifest]
+    accepted = None
+    if outputs.accepted is not None:  # of text in a picture the network knows nothing, its answer in service does
+        accepted = [bool(sure) and not marked for sure, (_, marked) in zip(outputs.accepted, told, strict=True)]
     return PredictionTable.build(
         labels,
         [row.id for row in manifest],
@@ -46,26 +52,26 @@ def table_of(
         splits=[row.split for row in manifest],
         folds=[row.fold for row in manifest],
         planes=guess_planes(images),
-        accepted=None if outputs.accepted is None else [bool(one) for one in outputs.accepted],
+        accepted=accepted,
         sets=outputs.sets,
         refused=None if outputs.refused is None else [bool(one) for one in outputs.refused],
-        sides=sides(manifest),
+        sides=[side for side, _ in told],
         tumours=tumours,
+        burnt_in=[marked for _, marked in told],
     )
 
 
-def sides(manifest: Manifest) -> list[int]:
-    """The longer side of each slice's picture as stored, in pixels; 0 for volumes, arrays and what cannot be read."""
-    known: dict[str, int] = {}
-    for row in manifest:
-        if row.path not in known:
-            try:
-                facts = file_facts(row.path)
-            except InputError:
-                known[row.path] = 0
-            else:
-                known[row.path] = max(facts.height or 0, facts.width or 0)
-    return [known[row.path] for row in manifest]
+def _told(path: str) -> tuple[int, bool]:
+    """The longer side of a file's picture as stored, in pixels; whether its header says that text is part of it.
+
+    The side is 0 for volumes, arrays and what cannot be read.
+    """
+    try:
+        facts = file_facts(path)
+        marked = facts.kind == "dicom" and inspect(path).burnt_in
+    except (InputError, MissingExtraError):  # the pictures may come from the cache
+        return 0, False
+    return max(facts.height or 0, facts.width or 0), marked
 
 
 def tumour_shares(outlines: Outlines) -> list[float | None]:

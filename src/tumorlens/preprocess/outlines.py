@@ -104,7 +104,18 @@ def outline_all(
     return Outlines(masks, place, known, tuple(problems))
 
 
+def usable(row: Row) -> bool:
+    """Whether a slice's mask can be used; both are read."""
+    return not isinstance(_read(row), Skipped)
+
+
 def _outline(row: Row, recipe: Recipe, size: int) -> np.ndarray | Skipped:
+    found = _read(row)
+    return found if isinstance(found, Skipped) else standardise_mask(*found, recipe, size)
+
+
+def _read(row: Row) -> tuple[np.ndarray, np.ndarray] | Skipped:
+    """Pixels and mask, or why the mask is of no use."""
     try:
         pixels = io.read_slice(row.path, row.frame).pixels
         mask = io.read_mask(row.mask, row.frame)
@@ -115,7 +126,7 @@ def _outline(row: Row, recipe: Recipe, size: int) -> np.ndarray | Skipped:
         return Skipped(row.id, "mask", f"{row.mask} has other proportions than {row.id}")
     if not mask.any():
         return Skipped(row.id, "mask", f"{row.mask} is empty, and {row.id} is labelled {row.label}")
-    return standardise_mask(pixels, mask, recipe, size)
+    return pixels, mask
 
 
 def _name(ready: Standardised, masked: Sequence[int], recipe: Recipe, size: int) -> str:
