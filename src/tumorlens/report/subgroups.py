@@ -24,7 +24,7 @@ def rows(metrics: Mapping[str, Any]) -> list[Row]:
             continue
         for name in sorted(parts, key=lambda name: (SIZES.index(name) if name in SIZES else 0, name)):
             part = parts[name]
-            classes = ", ".join(f"{title(label)} {words.count(n)}" for label, n in part["classes"].items())
+            classes = ", ".join(f"{title(label)}{words.NBSP}{words.count(n)}" for label, n in part["classes"].items())
             share, interval = words.percent(part["accuracy"]), words.percent_range(part["accuracy_ci95"])
             made.append((_shown(kind, name, part), words.count(part["n"]), share, interval, classes))
     return made
