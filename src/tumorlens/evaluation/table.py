@@ -21,8 +21,8 @@ from tumorlens.labels import set_names, set_text
 _HINT = "use the predictions.csv of a run folder, unchanged; tumorlens evaluate writes a fresh one"
 _PREFIX = "p_"
 _TEXT = ("id", "label", "patient", "source", "group", "split")
-# Of a value for each slice, beside its id.
-_COLUMNS = (
+#: Those with a value for each slice, beside its id.
+COLUMNS = (
     "labels", "patients", "sources", "groups", "splits", "accepted", "folds", "planes", "refused", "sides", "tumours",
     "burnt_in",
 )  # fmt: skip
@@ -93,7 +93,7 @@ class PredictionTable:
             raise DataError(f"found probabilities of shape {self.probabilities.shape}, expected {(n, k)}", hint=_HINT)
         if self.sets is not None and self.sets.shape != (n, k):
             raise DataError(f"found sets of shape {self.sets.shape}, expected {(n, k)}", hint=_HINT)
-        for name in _COLUMNS:
+        for name in COLUMNS:
             if len(getattr(self, name)) != n:
                 raise DataError(f"found {len(getattr(self, name))} {name} for {n} ids", hint=_HINT)
         wrong = _first_bad_row(self.probabilities)
@@ -157,7 +157,7 @@ class PredictionTable:
         if len(names) != 1:
             raise DataError(f"found tables of different classes: {sorted(names)}", hint=_HINT)
         columns = {
-            name: tuple(value for table in tables for value in getattr(table, name)) for name in ("ids", *_COLUMNS)
+            name: tuple(value for table in tables for value in getattr(table, name)) for name in ("ids", *COLUMNS)
         }
         probabilities = np.concatenate([table.probabilities for table in tables])
         known = [table.sets for table in tables if table.sets is not None]
@@ -187,6 +187,11 @@ class PredictionTable:
         """Whether the likeliest class is the true one, bool (N,)."""
         return np.array([a == b for a, b in zip(self.labels, self.predicted, strict=True)], dtype=bool)
 
+    @property
+    def barred(self) -> NDArray[np.bool_]:
+        """Whether no answer is accepted: the gate refuses the slice, or text is burnt into it; bool (N,)."""
+        return np.array([bool(no) or text for no, text in zip(self.refused, self.burnt_in, strict=True)], dtype=bool)
+
     def rows_of(self, ids: Sequence[str], file: str) -> list[int]:
         """The rows of slices that a file beside the table names.
 
@@ -214,7 +219,7 @@ class PredictionTable:
             names=self.names,
             probabilities=self.probabilities[list(rows)],
             sets=None if self.sets is None else self.sets[list(rows)],
-            **{name: tuple(getattr(self, name)[i] for i in rows) for name in ("ids", *_COLUMNS)},
+            **{name: tuple(getattr(self, name)[i] for i in rows) for name in ("ids", *COLUMNS)},
         )
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:

@@ -110,16 +110,15 @@ def evaluate(
     _tell(document, ready.manifest, tell)
     left_out = sorted(familiar & set(table.ids))
     fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
-    looks = looking.look(ready.choose(fresh).manifest, predictor, chosen, tell)
+    unseen = ready.choose(fresh)
+    looks = looking.look(unseen.manifest, predictor, chosen, tell)
     document["clever_hans"] = looking.gap(looks, table, chosen)
-    places = _places(
-        ready.choose(fresh), outlines.choose(fresh), outputs.take(np.array(fresh)), predictor.bundle, chosen, tell
-    )
+    places = _places(unseen, outlines.choose(fresh), outputs.take(np.array(fresh)), predictor.bundle, chosen, tell)
     document["localisation"] = placing.scored(places, table, chosen)
     document["pointing_game"] = placing.pointing_game(document["localisation"])
     document["robustness"] = None
     if corruptions:
-        asked = robustness.ask(ready.choose(fresh).manifest, predictor, chosen, tell)
+        asked = robustness.ask(unseen.manifest, predictor, chosen, tell)
         document["robustness"] = robustness.scored(asked, chosen)
     document["leaked"] = {"removed": len(left_out), "ids": left_out} if left_out else None
     document["skipped"] = [asdict(item) for item in ready.manifest.skipped]

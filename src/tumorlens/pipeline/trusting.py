@@ -36,7 +36,7 @@ def fitted(table: PredictionTable, settings: EvaluateSettings, logits: NDArray[n
         table.names,
         alpha=settings.alpha,
         target=settings.target_accuracy,
-        refused=np.array([bool(one) or text for one, text in zip(table.refused, table.burnt_in, strict=True)], bool),
+        refused=table.barred,
     )
 
 
@@ -50,8 +50,7 @@ def judged(table: PredictionTable, trust: Trust, logits: NDArray[np.floating] | 
     made = trust.judge(logits_of(table) if logits is None else logits, table.names)
     accepted = table.accepted
     if made.accepted is not None:
-        told = zip(made.accepted, table.refused, table.burnt_in, strict=True)
-        accepted = tuple(bool(sure) and not refused and not marked for sure, refused, marked in told)
+        accepted = tuple((np.asarray(made.accepted, bool) & ~table.barred).tolist())
     return replace(table, probabilities=made.probabilities, sets=made.sets, accepted=accepted)
 
 

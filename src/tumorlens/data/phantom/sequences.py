@@ -16,6 +16,7 @@ import numpy as np
 
 from .ct import LEVELS, SLICES
 from .patients import CLASSES, PLANES, Block, Patient, PhantomSlice
+from .signal import Sequence, spin_echo
 from .tissue import TISSUES, Tissue
 
 __all__ = ["other_mr_slices"]
@@ -27,7 +28,7 @@ _STRIPPED, _NO_FAT = 0.3, 0.3
 def _inversion(tissue: Tissue, tr: float, te: float, ti: float) -> float:
     """Magnitude after an inversion pulse, ``PD |1 - 2 exp(-TI/T1) + exp(-TR/T1)| exp(-TE/T2)``; without one at TI 0."""
     if ti == 0:
-        return tissue.pd * (1 - exp(-tr / tissue.t1)) * exp(-te / tissue.t2)
+        return spin_echo(tissue, Sequence("other", tr, te, 0.0))
     return tissue.pd * abs(1 - 2 * exp(-ti / tissue.t1) + exp(-tr / tissue.t1)) * exp(-te / tissue.t2)
 
 

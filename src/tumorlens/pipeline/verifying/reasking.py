@@ -14,6 +14,7 @@ from tumorlens.inference.result import NOT_BRAIN_MRI
 from tumorlens.io.slice import Slice
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying.checks import SHOWN, Check
+from tumorlens.pipeline.verifying.refitting import near_limit
 
 NAME = "answers again"
 #: Of a probability, between this machine and the one that answered first (law 2 of the design).
@@ -113,10 +114,7 @@ def _same_verdict(answer: Prediction, table: PredictionTable, row: int, predicto
     if (answer.set is None) != (table.sets is None) or (answer.verdict is None) != (table.accepted[row] is None):
         return False
     probabilities, trust = table.probabilities[row : row + 1], predictor.trust
-    unsure = np.zeros(len(table.names), bool)
-    if trust.conformal is not None:
-        low, high = (trust.conformal.sets(probabilities + by, table.names)[0] for by in (-SAME, SAME))
-        unsure = low != high
+    unsure = near_limit(trust, probabilities, table.names, SAME)[0]
     if table.sets is not None and answer.set is not None:
         inside = np.array([name in answer.set for name in table.names])
         if ((inside != table.sets[row]) & ~unsure).any():

@@ -104,13 +104,20 @@ def verdicts_again(table: PredictionTable, trusts: Mapping[str, Trust], within: 
     return of_wrong(VERDICTS, names, f"{len(table)} answers")
 
 
+def near_limit(
+    trust: Trust, probabilities: NDArray[np.float64], names: tuple[str, ...], within: float
+) -> NDArray[np.bool_]:
+    """Which of the classes are so close to the limit of a set that either side will do, bool (N, K)."""
+    if trust.conformal is None:
+        return np.zeros(probabilities.shape, bool)
+    low, high = (trust.conformal.sets(probabilities + by, names) for by in (-within, within))
+    return np.asarray(low != high)
+
+
 def _differ(table: PredictionTable, trust: Trust, within: float) -> NDArray[np.bool_]:
     """Which rows have another set or verdict than their probabilities give, bool (N,)."""
     sets = trust.conformal.sets(table.probabilities, table.names) if trust.conformal else None
-    unsure = np.zeros(table.probabilities.shape, bool)
-    if trust.conformal is not None:
-        low, high = (trust.conformal.sets(table.probabilities + by, table.names) for by in (-within, within))
-        unsure = low != high
+    unsure = near_limit(trust, table.probabilities, table.names, within)
     wrong = np.full(len(table), (sets is None) != (table.sets is None))
     if sets is not None and table.sets is not None:
         wrong |= ((sets != table.sets) & ~unsure).any(axis=1)
@@ -118,7 +125,7 @@ def _differ(table: PredictionTable, trust: Trust, within: float) -> NDArray[np.b
         return np.asarray(wrong | np.array([verdict is not None for verdict in table.accepted], bool))
     top, threshold = table.confidence, trust.selective.threshold
     accepted = (top >= threshold) & (True if sets is None else sets.any(axis=1))
-    accepted &= ~np.array([bool(one) or text for one, text in zip(table.refused, table.burnt_in, strict=True)], bool)
+    accepted &= ~table.barred
     other = np.array(
         [found is None or found != bool(made) for found, made in zip(table.accepted, accepted, strict=True)]
     )

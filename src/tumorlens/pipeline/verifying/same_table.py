@@ -7,14 +7,10 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from tumorlens.evaluation.table import PredictionTable
+from tumorlens.evaluation.table import COLUMNS, PredictionTable
 from tumorlens.pipeline.verifying.checks import CLOSE, Check, of_wrong
 
 _TRAVELLING = "predictions.csv of the bundle"
-_COLUMNS = (
-    "labels", "patients", "groups", "sources", "splits", "folds", "planes", "accepted", "refused", "sides", "tumours",
-    "burnt_in",
-)  # fmt: skip
 # Those that a bundle numbers anew.
 _NUMBERED = ("patients", "groups", "sources", "folds")
 
@@ -29,7 +25,7 @@ def answers_again(name: str, kept: PredictionTable, made: PredictionTable) -> Ch
     """
     if kept.names != made.names or kept.ids != made.ids:
         return Check(name, False, "it holds other classes or slices, or in another order")
-    wrong = [column for column in _COLUMNS if getattr(kept, column) != getattr(made, column)]
+    wrong = [column for column in COLUMNS if getattr(kept, column) != getattr(made, column)]
     if not (np.abs(kept.probabilities - made.probabilities) <= CLOSE).all():
         wrong.append("probabilities")
     if (kept.sets is None) != (made.sets is None) or (kept.sets is not None and (kept.sets != made.sets).any()):
