@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,24 @@ def import_openvino() -> Any:
         raise MissingExtraError("OpenVINO", "openvino") from None
 
 
+def openvino_core() -> Any:
+    """The one ``openvino.Core`` of this process; it is never dropped.
+
+    Its processor plugin gives the thread that loads it a stack for signals, and takes that away when it goes. Of two
+    plugins of which the older goes first, the younger puts back a stack that no longer exists: the process then dies of
+    its next signal (seen with OpenVINO 2026.4 at the first Ctrl-C).
+
+    Raises:
+        MissingExtraError: when OpenVINO is not installed.
+    """
+    return _core(import_openvino())
+
+
+@cache
+def _core(openvino: Any) -> Any:
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """A loaded network, asked as :class:`tumorlens.inference.engine.Engine` is.
 
@@ -40,14 +59,13 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: bytes | Path, threads: int = 0, precision: str = "f32") -> None:
-        openvino = import_openvino()
+        core = openvino_core()
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": "1",
             **({"INFERENCE_NUM_THREADS": str(threads)} if threads else {}),
         }
         try:
-            core = openvino.Core()
             self._network = core.compile_model(
                 core.read_model(BytesIO(model) if isinstance(model, bytes) else model), "CPU", options
             )

@@ -23,7 +23,7 @@ from tumorlens.bundle.info import INT8
 from tumorlens.errors import MissingExtraError, ModelError, UsageError
 from tumorlens.inference.engine import Engine
 from tumorlens.inference.engines import Runs
-from tumorlens.inference.openvino_engine import OpenVinoEngine, import_openvino
+from tumorlens.inference.openvino_engine import OpenVinoEngine, import_openvino, openvino_core
 from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.exportslices import to_calibrate, to_compare
 from tumorlens.pipeline.kerasfile import KERAS, keras_file
@@ -128,7 +128,7 @@ def _openvino(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], dic
     openvino = import_openvino()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / OPENVINO[0]
-        openvino.save_model(openvino.Core().read_model(BytesIO(loaded.model)), path, compress_to_fp16=False)
+        openvino.save_model(openvino_core().read_model(BytesIO(loaded.model)), path, compress_to_fp16=False)
         # What is compared is what was written.
         engine = OpenVinoEngine(path)
         files = {name: (Path(folder) / name).read_bytes() for name in OPENVINO}
