@@ -52,11 +52,11 @@ install-dev: $(VENV)/.dev ## install everything for development into .venv
 train: $(VENV)/.train ## train on the phantom (DATA=, MINUTES=, OUT=)
 	$(BIN)/tumorlens train $(DATA) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(MINUTES),--set train.minutes=$(MINUTES)) $(if $(OUT),--out $(OUT))
 
-# Two processes, a file of tests each at a time: most tests keep one core busy, and what a file has made is made once. In
-# order, as the files with few tests are the long ones and must not come last. A process that dies is not replaced: xdist
-# can wait for ever for a replaced one (pytest-xdist issue 1378).
+# Three processes on two cores, as some tests wait for other programs; a file of tests each at a time, as what a file has
+# made is made once; in order, as the files with few tests are the long ones and must not come last. A process that dies
+# is not replaced: xdist can wait for ever for a replaced one (pytest-xdist issue 1378).
 test: lint ## ruff, mypy, import-linter, pytest (PYTEST="-k words")
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
 
 test-browser: $(VENV)/.dev ## the page in Chromium, on every size, with axe-core; 1,000 requests of every kind to the API
 	TUMORLENS_CASES=1000 $(BIN)/python -m pytest -m "browser or not browser" tests/web
