@@ -1,6 +1,7 @@
 """Screens a change of the recipe on figshare's inner folds: official fold 1 takes no part.
 
-Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0]``. For each
+Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0] [--share 1]
+[--teachers 0]``. For each
 validation fold a network is trained on the other three of folds 2 to 5 and asked about it, with and without its mirror
 image. Patient ids that differ by a trailing letter are one patient (``data.join_patient_variants``): slices of the fold
 whose patient is trained on, too, are not scored; lines from before 2026-11-28 have no such join. A line of JSON for
@@ -13,11 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from distil import taught_by
+from msgspec.structs import replace as replaced
 
 import tumorlens
 from tumorlens import config
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the patients that are trained on: a learning curve"
     )
+    parser.add_argument("--teachers", type=int, default=0, help="networks of other seeds whose mean is learned from")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     overrides = ["model.name=guided", "train.precision=bfloat16", "data.join_patient_variants=true", *options.changes]
@@ -57,9 +62,14 @@ def main() -> None:
         inner = inner.where(lambda row, fold=fold, kept=kept: row.fold == fold or row.patient in kept)
         chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
         with tempfile.TemporaryDirectory() as folder:
-            run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
+            teachers = [Path(folder) / f"teacher-{number}" for number in range(1, options.teachers + 1)]
+            for number, teacher in enumerate(teachers, start=1):
+                tumorlens.train(chosen, settings=replaced(settings, seed=options.seed + 100 * number), out=teacher)
+            with taught_by(teachers) if teachers else nullcontext():
+                run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
             found = asked(run.folder, chosen, run.metrics["leaked"])
             line = {"name": options.name, "fold": fold, "seed": options.seed, "share": options.share}
+            line |= {"teachers": options.teachers} if teachers else {}
             line |= {"changes": options.changes, **found}
             line["minutes"] = round(run.metrics["training"]["seconds"] / 60, 1)
             line["train_accuracy"] = last(run.folder / "history.csv", "accuracy")
