@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,7 @@ from tumorlens.pipeline.crossvalidating import CrossValidation, crossval, resume
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.training import resume as resume_training
+from tumorlens.report import words
 
 OVERRIDES = (
     "preprocess.size=32",
@@ -93,6 +96,21 @@ def test_the_report_shows_the_measured_numbers(done: CrossValidation) -> None:
     for chart in ("reliability", "risk"):
         assert f'id="chart-{chart}"' in text
     assert "Answers of the first seed" in text
+
+
+def test_its_checklist_knows_what_a_cross_validation_knows(done: CrossValidation) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", " ", (done.folder / "checklist.html").read_text())).replace("\u202f", " ")
+    scores = done.metrics["scores"]
+    for part in (
+        f"Accuracy {words.percent(scores['accuracy']['mean'])}",
+        f"{len(TRAININGS)} trainings of {done.metrics['folds'][0]['epochs']} epoch",
+        "At random over groups, stratified by class: 2 folds",
+        "seeds: 0, 1.",
+        "between folds and over 2 seeds",
+        f"fold 1: {sum(done.metrics['data']['counts']['1'].values())}",
+    ):
+        assert part.replace("\u202f", " ") in text, part
+    assert text.count("Open: to be written by people.") > 10
 
 
 def test_it_can_be_compared_with_another(done: CrossValidation) -> None:

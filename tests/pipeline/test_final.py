@@ -168,9 +168,27 @@ def test_maps_of_a_network_without_its_own_are_scored_again(folder: Path, phanto
         fold, phantom_folder / "manifest.csv", settings=config.load(fold / "config.toml", ["data.test_fold="])
     )
     assert found["localisation"]["gradcam"]["n"] == trained["localisation"]["gradcam"]["n"]
-    for name in ("gradcam", "gradcam_shuffled", "centre"):
+    for name in ("gradcam", "gradcam_shuffled", "occlusion", "centre"):
         assert found["localisation"][name]["hit_rate"] == pytest.approx(trained["localisation"][name]["hit_rate"])
     assert found["pointing_game"] == pytest.approx(trained["test"]["pointing_game"])
+
+
+def test_without_its_keras_file_the_maps_by_occlusion_are_scored(
+    folder: Path, phantom_folder: Path, tmp_path: Path
+) -> None:
+    """What an answer of such a bundle is shown with."""
+    fold = shutil.copytree(folder / "seed-0" / "folds" / "1", tmp_path / "fold")
+    for path in fold.rglob("*.keras"):
+        path.unlink()
+    of_run = json.loads((fold / "metrics.json").read_text())["localisation"]
+    found = evaluate(
+        fold, phantom_folder / "manifest.csv", settings=config.load(fold / "config.toml", ["data.test_fold="])
+    )["localisation"]
+    assert "gradcam" not in found
+    assert 0 < found["occlusion"]["n"] <= 100
+    assert found["occlusion"]["n"] == of_run["occlusion"]["n"]
+    assert found["occlusion"]["hit_rate"] == pytest.approx(of_run["occlusion"]["hit_rate"])
+    assert "occlusion_shuffled" in found
 
 
 def test_a_finished_one_is_left_alone(folder: Path) -> None:

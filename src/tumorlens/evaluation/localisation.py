@@ -28,7 +28,8 @@ from tumorlens.io.atomic import write_text
 
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 # Maps that are scored, and points that need none.
-MAPS = ("class", "mask", "gradcam", "class_shuffled", "mask_shuffled", "gradcam_shuffled")
+_NETWORK = ("class", "mask", "gradcam", "occlusion")
+MAPS = (*_NETWORK, *(f"{what}_shuffled" for what in _NETWORK))
 POINTS = ("centre", "head")
 
 

@@ -25,6 +25,7 @@ from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import looking, placing, robustness
 from tumorlens.pipeline.dataset import Data, held_out, labelled, outlined, read, standardised
 from tumorlens.pipeline.dividing import examined
+from tumorlens.pipeline.explaining import ByOcclusion, Explains
 from tumorlens.pipeline.kerasfile import keras_file
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
@@ -113,7 +114,7 @@ def evaluate(
     unseen = ready.choose(fresh)
     looks = looking.look(unseen.manifest, predictor, chosen, tell)
     document["clever_hans"] = looking.gap(looks, table, chosen)
-    places = _places(unseen, outlines.choose(fresh), outputs.take(np.array(fresh)), predictor.bundle, chosen, tell)
+    places = _places(unseen, outlines.choose(fresh), outputs.take(np.array(fresh)), predictor, chosen, tell)
     document["localisation"] = placing.scored(places, table, chosen)
     document["pointing_game"] = placing.pointing_game(document["localisation"])
     document["robustness"] = None
@@ -134,7 +135,7 @@ def evaluate(
 
 
 def _places(
-    tested: Standardised, outlines: Outlines, outputs: Outputs, loaded: Bundle, settings: Settings, tell: Reporter
+    tested: Standardised, outlines: Outlines, outputs: Outputs, predictor: Predictor, settings: Settings, tell: Reporter
 ) -> list[Place]:
     """Where the maps lie, as after a training."""
     if not (outlines.place >= 0).any():
@@ -142,31 +143,34 @@ def _places(
 
     def mixed() -> Predictor:
         # Whatever the engine: it is the network whose weights are shuffled.
-        return Predictor(replace(loaded, model=shuffled(loaded.model, settings.seed)))
+        return Predictor(replace(predictor.bundle, model=shuffled(predictor.bundle.model, settings.seed)))
 
     possible = importlib.util.find_spec("onnx") is not None
-    explainer = _explainer(loaded, outputs, settings)
+    shuffles = mixed if possible else None
+    explainers = (
+        []
+        if outputs.activation is not None
+        else [*_grad_cam(predictor.bundle, settings), ByOcclusion(predictor, shuffles)]
+    )
     with tell.progress("scoring maps"):
-        places = placing.place(tested, outlines, outputs, settings, mixed if possible else None, explainer)
-    if outputs.activation is None and outputs.mask is None and explainer is None:
-        tell.note("its maps are not scored: the network has none of its own, and its Keras file, or Keras, is missing")
-    elif not possible:
+        places = placing.place(tested, outlines, outputs, settings, shuffles, explainers)
+    if not possible:
         tell.note("the maps are not compared with those of shuffled weights: that needs the extra train")
     return places
 
 
-def _explainer(loaded: Bundle, outputs: Outputs, settings: Settings) -> Explainer | None:
-    """For a network without a map of its own, where it is at hand as a Keras file."""
+def _grad_cam(loaded: Bundle, settings: Settings) -> list[Explains]:
+    """Where the network is at hand as a Keras file, and Keras on TensorFlow as well."""
     path = keras_file(loaded.where)
-    if outputs.activation is not None or path is None:
-        return None
+    if path is None:
+        return []
     try:
         keras = import_keras()
     except MissingExtraError:
-        return None
+        return []
     if keras.backend.backend() != "tensorflow":
-        return None
-    return Explainer(keras.models.load_model(path, compile=False, safe_mode=True), settings.seed)
+        return []
+    return [Explainer(keras.models.load_model(path, compile=False, safe_mode=True), settings.seed)]
 
 
 def _draw(found: dict[str, Any], folder: Path, tell: Reporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline import looking, pictures, placing, runs, serial, trusting
 from tumorlens.pipeline.dataset import outlined
+from tumorlens.pipeline.explaining import ByOcclusion, Explains
 from tumorlens.pipeline.gating import gate_file, gate_for
 from tumorlens.pipeline.public import (
     public_metrics,
@@ -120,8 +122,8 @@ def finish(
     def mixed() -> Predictor:
         return Predictor(Bundle(info, "", shuffled(onnx, settings.seed), folder / "bundle", network))
 
-    explainer = _explainer(made[0], outputs, settings)
-    places = placing.place(honest, outlines.choose(chosen.tolist()), outputs.take(chosen), settings, mixed, explainer)
+    explainers = _explainers(made[0], outputs, settings, predictor, mixed)
+    places = placing.place(honest, outlines.choose(chosen.tolist()), outputs.take(chosen), settings, mixed, explainers)
     write_places(folder / "maps.csv", places)
     found = placing.scored(places, table, settings)
     metrics["test"]["pointing_game"] = placing.pointing_game(found)
@@ -142,7 +144,7 @@ def finish(
     report = None
     if settings.evaluate.report:
         try:
-            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor, explainer, looks)
+            pictures.draw(folder, settings, ready, manifest, images, table, outputs, predictor, explainers, looks)
             from tumorlens.report.html import render_report
 
             report = render_report(folder)
@@ -181,10 +183,14 @@ def _of_series(table: PredictionTable, series: SeriesTrust, settings: Settings) 
     return serial.scored(serial.judged(table, series), table, settings.evaluate, settings.seed)
 
 
-def _explainer(model: Any, outputs: Outputs, settings: Settings) -> Explainer | None:
-    """For a network without a map of its own; on another backend than TensorFlow there is none."""
-    needed = outputs.activation is None and import_keras().backend.backend() == "tensorflow"
-    return Explainer(model, settings.seed) if needed else None
+def _explainers(
+    model: Any, outputs: Outputs, settings: Settings, predictor: Predictor, mixed: Callable[[], Predictor]
+) -> list[Explains]:
+    """For a network without a map of its own; Grad-CAM needs TensorFlow."""
+    if outputs.activation is not None:
+        return []
+    graded = import_keras().backend.backend() == "tensorflow"
+    return [*([Explainer(model, settings.seed)] if graded else []), ByOcclusion(predictor, mixed)]
 
 
 def exported(

@@ -14,10 +14,10 @@ from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
 from tumorlens.labels import NO_TUMOR
 from tumorlens.pipeline import looking
+from tumorlens.pipeline.explaining import Explains
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.report import image_figures
 from tumorlens.training import augment
-from tumorlens.training.gradcam import Explainer
 
 _RANDOM, _MISTAKES, _EDITED, _ORIGINALS, _VARIANTS = 20, 8, 4, 4, 5
 
@@ -31,7 +31,7 @@ def draw(
     table: PredictionTable,
     outputs: Outputs,
     predictor: Predictor,
-    explainer: Explainer | None,
+    explainers: Sequence[Explains],
     looks: Sequence[Look],
 ) -> None:
     """Write ``figures/*.png`` and ``*.svg``: random test images, worst mistakes, erased tumours, augmentation.
@@ -45,7 +45,7 @@ def draw(
         table: theirs.
         outputs: theirs.
         predictor: of the bundle.
-        explainer: makes the maps of a network that has none of its own; by occlusion without.
+        explainers: the first makes the maps of a network that has none of its own.
         looks: at slices without their tumour.
 
     Raises:
@@ -62,10 +62,10 @@ def draw(
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
     if len(worst):
         codes = table.predicted_codes[worst]
-        if explainer is None:
-            shown = [_map(images[i], code, outputs, i, predictor) for i, code in zip(worst, codes, strict=True)]
+        if explainers:
+            shown = [maps.normalise(one, images.shape[1]) for one in explainers[0](images[worst], codes)]
         else:
-            shown = [maps.normalise(one, images.shape[1]) for one in explainer(images[worst], codes)]
+            shown = [_map(outputs, i, code, images.shape[1]) for i, code in zip(worst, codes, strict=True)]
         image_figures.mistakes_figure(
             images[worst],
             np.stack(shown),
@@ -106,10 +106,8 @@ def _draw_edits(
         image_figures.edits_figure(edits, folder / "figures" / "edits", healthy=NO_TUMOR in predictor.labels)
 
 
-def _map(image: np.ndarray, class_index: int, outputs: Outputs, index: int, predictor: Predictor) -> np.ndarray:
-    """float32 (S, S) in [0, 1]."""
+def _map(outputs: Outputs, index: int, class_index: int, size: int) -> np.ndarray:
+    """The network's own, float32 (size, size) in [0, 1]."""
     if outputs.mask is not None:
-        return maps.enlarge(outputs.mask[index], len(image))
-    if outputs.activation is not None:
-        return maps.normalise(outputs.activation[index, :, :, class_index], len(image))
-    return maps.normalise(maps.occlusion(image, class_index, lambda many: predictor.run(many).logits), len(image))
+        return maps.enlarge(outputs.mask[index], size)
+    return maps.normalise(np.asarray(outputs.activation)[index, :, :, class_index], size)

@@ -12,10 +12,10 @@ from tumorlens.config import Settings
 from tumorlens.evaluation.localisation import Place, baselines, localisation, place_of
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Outputs, Predictor, maps
+from tumorlens.pipeline.explaining import Explains
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.head import head_mask
 from tumorlens.preprocess.outlines import Outlines
-from tumorlens.training.gradcam import Explainer
 
 # The shuffled network is there to fail, which a few hundred slices show.
 _SHUFFLED = 300
@@ -30,7 +30,7 @@ def place(
     outputs: Outputs,
     settings: Settings,
     shuffled: Callable[[], Predictor] | None,
-    explainer: Explainer | None,
+    explainers: Sequence[Explains],
 ) -> list[Place]:
     """Where the maps lie, for slices with an outline; nothing where no map can be made.
 
@@ -43,10 +43,10 @@ def place(
         settings: of the run.
         shuffled: makes the same network with its weights shuffled; called where there is a mask. None where that
             cannot be done.
-        explainer: makes the maps of a network that has none of its own.
+        explainers: make the maps of a network that has none of its own.
     """
     own_map = outputs.activation is not None or outputs.mask is not None
-    if not own_map and explainer is None:
+    if not own_map and not explainers:
         return []
     outlined = {i: outlines.of([i])[0] > 127 for i in np.flatnonzero(outlines.place >= 0).tolist()}
     tumours = {i: tumour for i, tumour in outlined.items() if tumour.any()}
@@ -54,7 +54,8 @@ def place(
     if not known:
         return []
     ids = [row.id for row in tested.manifest]
-    few = np.sort(np.random.default_rng([settings.seed, _CHANCE]).permutation(known)[:_SHUFFLED]).tolist()
+    order = np.random.default_rng([settings.seed, _CHANCE]).permutation(known).tolist()
+    few = sorted(order[:_SHUFFLED])
     found = []
     for index in known:
         head = head_mask(np.asarray(tested.images[index]).astype(np.float32))
@@ -64,12 +65,16 @@ def place(
         random = shuffled().run(np.asarray(tested.images[few]))
         for number, index in enumerate(few):
             found += _maps(ids[index], "_shuffled", random, number, tumours[index])
-    elif not own_map and explainer is not None:
+    if not own_map:
         codes = outputs.probabilities.argmax(axis=1)
-        for explain, suffix, chosen in ((explainer, "", known), (explainer.shuffled, "_shuffled", few)):
-            made = explain(np.asarray(tested.images[chosen]), codes[chosen])
-            for index, one in zip(chosen, made, strict=True):
-                found.append(_class_map(ids[index], f"gradcam{suffix}", one, tumours[index]))
+        for explainer in explainers:
+            asked, control = sorted(order[: explainer.most]), sorted(order[: min(_SHUFFLED, explainer.most)])
+            for explain, suffix, chosen in ((explainer, "", asked), (explainer.shuffled, "_shuffled", control)):
+                made = explain(np.asarray(tested.images[chosen]), codes[chosen])
+                if made is not None:
+                    what = f"{explainer.what}{suffix}"
+                    each = zip(chosen, made, strict=True)
+                    found += [_class_map(ids[index], what, one, tumours[index]) for index, one in each]
     return found
 
 
@@ -107,7 +112,7 @@ def pointing_game(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """The contract's entry: of the map that is shown with an answer, and the better of the two points."""
     if not found:
         return None
-    shown = next(found[what] for what in ("mask", "class", "gradcam") if what in found)
+    shown = next(found[what] for what in ("mask", "class", "gradcam", "occlusion") if what in found)
     return {
         "hit_rate": shown["hit_rate"],
         "baseline": max(found["centre"]["hit_rate"], found["head"]["hit_rate"]),

@@ -85,14 +85,19 @@ class Item:
 
 
 _Facts = Mapping[str, Any]
-_Known = tuple[Callable[[_Facts], str], str]
+Known = tuple[Callable[[_Facts], str], str]
 
 
-def items(metrics: _Facts) -> list[Item]:
-    """The whole list, filled in from ``metrics.json``."""
+def items(metrics: _Facts, known: Mapping[int, Known] | None = None) -> list[Item]:
+    """The whole list, filled in from ``metrics.json``.
+
+    Args:
+        metrics: of a run, or what ``known`` reads.
+        known: item → what finds the answer, and what people have to add; :data:`RUN` when None.
+    """
     made = []
     for section, number, asked in ITEMS:
-        find, rest = _KNOWN.get(number, (None, ""))
+        find, rest = (RUN if known is None else known).get(number, (None, ""))
         answer = find(metrics) if find else ""
         made.append(Item(section, number, asked, answer, rest if answer else ""))
     return made
@@ -104,19 +109,27 @@ def render_checklist(run: RunFolder) -> Path:
     Raises:
         MissingExtraError: when a library of the extra ``report`` is not installed.
     """
-    made = items(run.metrics)
+    return write(run.path, run.metrics, items(run.metrics))
+
+
+def write(folder: Path, metrics: _Facts, made: list[Item]) -> Path:
+    """The page of a list, as ``checklist.html``.
+
+    Raises:
+        MissingExtraError: when a library of the extra ``report`` is not installed.
+    """
     html = page.render(
         "checklist.html.j2",
         script="",
-        name=run.metrics.get("name") or run.path.name,
-        created=words.moment(run.metrics.get("created")) or "",
+        name=metrics.get("name") or folder.name,
+        created=words.moment(metrics.get("created")) or "",
         research_only=words.RESEARCH_ONLY,
         items=made,
         known=sum(1 for item in made if item.answer and not item.rest),
         part=sum(1 for item in made if item.rest),
         open=sum(1 for item in made if not item.answer),
     )
-    path = run.path / "checklist.html"
+    path = folder / "checklist.html"
     write_text(path, html)
     return path
 
@@ -126,7 +139,8 @@ def _sources(metrics: _Facts) -> str:
     return f"Data sets by their names here: {names}." if names else ""
 
 
-def _excluded(metrics: _Facts) -> str:
+def excluded(metrics: _Facts) -> str:
+    """How many inputs were left out, and why."""
     skipped = (metrics.get("data") or {}).get("skipped") or []
     if not skipped:
         return "No input was left out."
@@ -157,7 +171,7 @@ def _partition(metrics: _Facts) -> str:
 def _disjoint(metrics: _Facts) -> str:
     leaked = metrics.get("leaked")
     more = f" {words.plural(leaked['removed'], 'test slice')} that broke this are left out." if leaked else ""
-    unit = metrics["test"]["unit"]
+    unit = (metrics.get("test") or metrics["scores"])["unit"]
     level = {
         "patient": "Patient: no patient is on two sides.",
         "group": "Group: patients that share pictures count as one, and none is on two sides.",
@@ -227,7 +241,7 @@ def _internal(metrics: _Facts) -> str:
 def _numbers(metrics: _Facts) -> str:
     counts = (metrics.get("data") or {}).get("counts") or {}
     told = "; ".join(f"{part}: {words.plural(sum(by.values()), 'slice')}" for part, by in counts.items())
-    return f"{told}. {_excluded(metrics)}" if told else ""
+    return f"{told}. {excluded(metrics)}" if told else ""
 
 
 def _performance(metrics: _Facts) -> str:
@@ -262,9 +276,9 @@ def _robust(metrics: _Facts) -> str:
 
 
 # Item → what finds the answer, and what people have to add.
-_KNOWN: dict[int, _Known] = {
+RUN: dict[int, Known] = {
     7: (_sources, "where they come from, and under which licence"),
-    8: (_excluded, "who was included, and by which criteria"),
+    8: (excluded, "who was included, and by which criteria"),
     9: (_preprocessing, ""),
     12: (_missing, "what was missing before the data came here"),
     19: (_partition, ""),

@@ -12,7 +12,7 @@ import numpy as np
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import colours, title
-from tumorlens.report import findings, html, looking, page, subgroups, trust, words
+from tumorlens.report import checklist_crossval, findings, html, looking, page, subgroups, trust, words
 from tumorlens.report.charts import confusion_chart
 from tumorlens.report.figures import confusion_figure
 from tumorlens.report.fold_charts import folds_chart, folds_figure
@@ -54,6 +54,7 @@ def render_crossval(folder: str | Path) -> Path:
         images={name: page.png(path / "figures" / f"{name}.png") for name in drawn},
     )
     write_text(path / "report.html", text)
+    checklist_crossval.render_checklist(path, metrics)
     return path / "report.html"
 
 

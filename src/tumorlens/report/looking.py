@@ -43,15 +43,22 @@ _MAPS = {
     "mask": "Predicted tumour mask",
     "class": "Class-activation map of the answer",
     "gradcam": "Grad-CAM of the answer",
+    "occlusion": "Occlusion map of the answer",
     "mask_shuffled": "The mask, weights shuffled",
     "class_shuffled": "The class map, weights shuffled",
     "gradcam_shuffled": "Grad-CAM, weights shuffled",
+    "occlusion_shuffled": "Occlusion, weights shuffled",
     "head": "Middle of the head",
     "centre": "Middle of the picture",
 }
 
 
-_NAMES = {"mask_shuffled": "predicted mask", "class_shuffled": "class map", "gradcam_shuffled": "Grad-CAM"}
+_NAMES = {
+    "mask_shuffled": "predicted mask",
+    "class_shuffled": "class map",
+    "gradcam_shuffled": "Grad-CAM",
+    "occlusion_shuffled": "occlusion map",
+}
 
 
 def places(metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:

@@ -7,6 +7,7 @@ layer puts out is caught while the model runs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ class Explainer:
         model: as for :func:`grad_cam`.
         seed: of the order in which weights are shuffled.
     """
+
+    what, most = "gradcam", sys.maxsize
 
     def __init__(self, model: Any, seed: int) -> None:
         self._model, self._seed = model, seed
