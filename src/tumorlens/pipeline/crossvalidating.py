@@ -89,7 +89,7 @@ def crossval(
     looks, found = _audited(manifest, chosen, tell)
     learned = [len(fold.manifest.split("train")) for fold in folds.plan(found.manifest, chosen)]
     share = sum(learned) / len(learned) / len(found.manifest)
-    made_plan = planning.plan(settings, found.manifest, looks, share=share)
+    made_plan = planning.plan(settings, found.manifest, looks, share=share, beside=workers.here)
     chosen = _chosen(made_plan.settings)
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(found.manifest, recipe, tell)

@@ -64,7 +64,8 @@ class Facts:
         drawn: whether they are the phantom.
         minutes: for training; 0 for no limit.
         device: that it will run on, ``cpu`` or ``gpu``.
-        cores: processors that it may use.
+        beside: trainings that run at once on this machine.
+        cores: processors that each of them may use.
     """
 
     slices: int
@@ -79,6 +80,7 @@ class Facts:
     drawn: bool
     minutes: float
     device: str
+    beside: int
     cores: int
 
 
@@ -124,6 +126,7 @@ def plan(
     looks: Standardised,
     *,
     share: float = 1.0,
+    beside: int = 1,
     speed: Callable[[Settings, int], float] = images_per_second,
     device: Callable[[str], str] = device_of,
 ) -> Plan:
@@ -134,6 +137,7 @@ def plan(
         manifest: divided slices; without a split, all of them are for training.
         looks: records of them, which hold the sizes of the pictures.
         share: of the slices for training that one training learns from: less than 1 where others come of them, too.
+        beside: how many trainings run at once on this machine, each with its part of it.
         speed: measures how many images a second a network of so many classes trains on; asked only where time is short.
         device: tells what ``train.device`` will be, ``cpu`` or ``gpu``.
 
@@ -143,7 +147,8 @@ def plan(
     settings = config.as_settings(given)
     if isinstance(given, Settings):
         return Plan(settings, None, ())
-    found = facts(manifest, looks, settings.train.minutes, share=share, device=device(settings.train.device))
+    there = device(settings.train.device)
+    found = facts(manifest, looks, settings.train.minutes, share=share, device=there, beside=beside)
     fixed = set(_keys(given or {}))
     chosen: list[Choice] = []
     tree = msgspec.to_builtins(settings)
@@ -180,7 +185,15 @@ def tell_plan(made: Plan, tell: Reporter) -> None:
     )
 
 
-def facts(manifest: Manifest, looks: Standardised, minutes: float, *, share: float = 1.0, device: str = "cpu") -> Facts:
+def facts(
+    manifest: Manifest,
+    looks: Standardised,
+    minutes: float,
+    *,
+    share: float = 1.0,
+    device: str = "cpu",
+    beside: int = 1,
+) -> Facts:
     """What the rules see of a data set; for the arguments see :func:`plan`."""
     rows = [row for row in manifest if row.split in ("", "train")]
     tumours = [row for row in rows if row.label != NO_TUMOR]
@@ -207,7 +220,8 @@ def facts(manifest: Manifest, looks: Standardised, minutes: float, *, share: flo
         drawn="phantom" in manifest.provenance,
         minutes=minutes,
         device=device,
-        cores=cores(),
+        beside=beside,
+        cores=max(1, cores() // beside),
     )
 
 
@@ -303,12 +317,13 @@ def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, se
     why = f"{facts.slices} slices are shown {facts.slices * wanted:,} times in all"
     seconds = facts.minutes * 60
     # Any machine keeps within most budgets; where not, this one is asked how fast it is.
-    if not seconds or wanted * facts.slices <= seconds * _SLOWEST[facts.device]:
+    if not seconds or wanted * facts.slices * facts.beside <= seconds * _SLOWEST[facts.device]:
         return [Choice("train.epochs", wanted, why)]
 
     def possible(size: int) -> tuple[int, float]:
         preprocess = msgspec.structs.replace(settings.preprocess, size=size)
-        measured = _REACHED * speed(msgspec.structs.replace(settings, preprocess=preprocess), len(facts.classes))
+        alone = speed(msgspec.structs.replace(settings, preprocess=preprocess), len(facts.classes))
+        measured = _REACHED * alone / facts.beside
         measured = min(measured, _FED) if facts.device == "gpu" else measured
         return max(1, int(seconds * measured / facts.slices)), measured
 

@@ -38,6 +38,11 @@ class Workers:
     jobs: int = 1
     ray: str = ""
 
+    @property
+    def here(self) -> int:
+        """How many share this machine; of a cluster's machines nothing is known."""
+        return 1 if self.ray else self.jobs
+
 
 # One training at a time, in this process.
 HERE = Workers()

@@ -93,7 +93,7 @@ def tune(
     manifest = running.trainable(data, chosen, tell)
     looks, found = examined(held_out(manifest, chosen.data), chosen, tell)
     inner = _inner(splitting.split(found.manifest, chosen.data, chosen.seed, every_part=True), chosen)
-    made_plan = planning.plan(settings, inner, looks, share=_learned(inner))
+    made_plan = planning.plan(settings, inner, looks, share=_learned(inner), beside=workers.here)
     chosen = made_plan.settings
     recipe = Recipe.from_settings(chosen.preprocess)
     ready = standardised(inner, recipe, tell)
