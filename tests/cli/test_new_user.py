@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tumorlens.cli.main import main
+
 
 def tumorlens(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
@@ -107,7 +109,7 @@ def test_an_unknown_command_option_or_nothing(tmp_path: Path) -> None:
     text = tumorlens("train", "--help").stdout
     assert "kaggle:owner/name" in text
     assert "examples:\n  tumorlens train" in text
-    assert "default: 40" in text
+    assert "default: planned" in text
     assert "shipped" not in tumorlens("predict", "--help").stdout + tumorlens("info", "--help").stdout
 
 
@@ -123,6 +125,15 @@ def test_resuming_what_is_no_run(tmp_path: Path) -> None:
     done = tumorlens("train", "--resume", tmp_path)
     assert done.returncode == 2
     assert "not the folder of a run" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "crossval", "tune"])
+@pytest.mark.parametrize("option", [["--seed", "0"], ["--out", "x"], ["--name", "x"], ["--fold-column", "x"]])
+def test_what_a_run_begins_with_is_not_given_to_a_resumed_one(
+    command: str, option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--resume", str(tmp_path), *option]) == 2
+    assert "a resumed run keeps" in capsys.readouterr().err
 
 
 @pytest.fixture

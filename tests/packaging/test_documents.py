@@ -112,7 +112,8 @@ def test_the_settings_that_the_pages_name_exist():
 def test_every_error_code_is_explained():
     page = text_of(ROOT / "docs" / "reference" / "errors.md")
     for file in sorted((ROOT / "src").rglob("*.py")):
-        for code in re.findall(r"""\bcode ?= ?"([a-z_]+)\"""", text_of(file)):
+        named = re.findall(r"""\bcode ?= ?"([a-z_]+)\"""", text_of(file))
+        for code in named + re.findall(r"""\bRefusal\(\s*\d+,\s*"([a-z_]+)\"""", text_of(file)):
             assert f"`{code}`" in page, f"{file.relative_to(ROOT)}: {code}"
 
 

@@ -65,7 +65,9 @@ def find(model: str | os.PathLike[str] | None) -> Path:
         return shipped
     if not path.exists():
         raise ModelError(
-            f"no model {name}", hint="MODEL is a run folder, a bundle folder or a bundle .zip", code="not_found"
+            f"no model {name}",
+            hint="MODEL is a run folder, a bundle folder, a bundle .zip, or default",
+            code="not_found",
         )
     if (path / "best.toml").is_file():
         raise ModelError(

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Cross-validate, or continue."""
     tell, workers = reporter(quiet=arguments.quiet), workers_of(arguments)
     if arguments.resume:
-        check_resumed(arguments, arguments.folds, arguments.seeds, arguments.final)
+        check_resumed(arguments)
         from tumorlens.pipeline.crossvalidating import resume
 
         result = resume(arguments.resume, workers=workers, reporter=tell)

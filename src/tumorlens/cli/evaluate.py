@@ -13,7 +13,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     command.add_argument("model", metavar="MODEL", help="run folder, bundle folder or .zip, or a shipped model's name")
     add_data(command)
-    command.add_argument("--out", metavar="DIR", help="write metrics.json and predictions.csv there")
+    command.add_argument(
+        "--out", metavar="DIR", help="write metrics.json, predictions.csv, edits.csv, maps.csv and figures there"
+    )
     command.add_argument(
         "--corruptions", action="store_true", help="ask again about 300 slices as worse scanners would show them"
     )

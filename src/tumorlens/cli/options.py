@@ -54,8 +54,7 @@ def add_engine(command: argparse.ArgumentParser) -> None:
 def add_training(command: argparse.ArgumentParser) -> None:
     """``--model``, ``--epochs``, ``--device``."""
     command.add_argument("--model", metavar="NAME", help="guided, compact, plain, or a keras.applications backbone")
-    epochs = f"passes over the images (default: {config.TrainSettings().epochs})"
-    command.add_argument("--epochs", type=int, metavar="N", help=epochs)
+    command.add_argument("--epochs", type=int, metavar="N", help="passes over the images (default: planned)")
     command.add_argument("--device", metavar="D", help="auto, cpu, gpu or gpu:N")
 
 
@@ -73,17 +72,26 @@ def workers_of(arguments: argparse.Namespace) -> Workers:
     return Workers(jobs, arguments.ray or "")
 
 
-def check_resumed(arguments: argparse.Namespace, *more: object) -> None:
-    """Refuse DATA or settings beside ``--resume``.
+# Options that belong to the beginning of a run, a cross-validation or a search.
+_BEGUN_WITH = (
+    "config", "overrides", "seed", "model", "epochs", "device", "out", "name", "folds", "seeds", "final", "trials",
+    "space", "fold_column", "test_fold", "group_column",
+)  # fmt: skip
+
+
+def check_resumed(arguments: argparse.Namespace) -> None:
+    """Refuse DATA, settings, and whatever else a run begins with, beside ``--resume``.
 
     Raises:
         UsageError: saying what to give instead.
     """
     if arguments.data:
         raise UsageError("found both DATA and --resume", hint="give --resume alone, or start a new run with DATA")
-    own = (arguments.config, arguments.overrides, arguments.model, arguments.epochs, arguments.seed, arguments.device)
-    if any((*own, *more)):
-        raise UsageError("a resumed run keeps its settings", hint="give --resume alone, or start a new run")
+    if any(getattr(arguments, name, None) not in (None, []) for name in _BEGUN_WITH):
+        raise UsageError(
+            "a resumed run keeps its folder, its name and its settings",
+            hint="give --resume alone, or start a new run",
+        )
 
 
 def add_columns(command: argparse.ArgumentParser, *, test_fold: bool = True) -> None:

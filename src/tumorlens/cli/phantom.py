@@ -10,7 +10,9 @@ from tumorlens.cli.show import reporter
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command's options."""
-    command.add_argument("dir", metavar="DIR", help="folder to write; new or empty")
+    command.add_argument(
+        "dir", metavar="DIR", help="folder to write; new, empty, or an earlier phantom, which is replaced"
+    )
     command.add_argument("--count", type=int, default=1200, metavar="N", help="slices (default: 1200)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same pictures (default: 0)")
 

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or continue."""
     tell = reporter(quiet=arguments.quiet)
     if arguments.resume:
-        check_resumed(arguments, arguments.folds)
+        check_resumed(arguments)
         from tumorlens.pipeline.training import resume
 
         result = resume(arguments.resume, reporter=tell)

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.minutes < 0 or arguments.more < 0:
         raise UsageError("found a negative number, expected 0 or more", hint="of --minutes or --more")
     if arguments.resume:
-        check_resumed(arguments, arguments.folds, arguments.trials, arguments.space)
+        check_resumed(arguments)
         from tumorlens.pipeline.tuning import resume
 
         result = resume(
