@@ -188,23 +188,33 @@ def test_folds_that_the_data_bring_are_kept_and_what_they_leak_is_left_out(
     plain = data.read(str(phantom_folder / "manifest.csv"))
     patients = sorted({row.patient for row in plain})
     divided = {name: str(i % 2) for i, name in enumerate(patients)}
+    # One fold is kept for a test.
+    divided |= dict.fromkeys(patients[-4:], "kept")
+    kept = sum(row.patient in patients[-4:] for row in plain)
     # One patient's slices lie in both folds.
     torn = [row.id for row in plain if row.patient == patients[0]]
     rows = [replace(row, split="", fold="1" if row.id == torn[0] else divided[row.patient]) for row in plain]
     settings = msgspec.structs.replace(
         FAST,
-        data=msgspec.structs.replace(FAST.data, fold_column="fold"),
+        data=msgspec.structs.replace(FAST.data, fold_column="fold", test_fold="kept"),
         evaluate=msgspec.structs.replace(FAST.evaluate, folds=0, seeds=1, report=False),
     )
     made = crossval(plain.with_rows(rows), settings=settings, out=tmp_path / "cv").metrics
     assert sorted(made["data"]["counts"]) == ["0", "1"]
     assert set(made["leaked"]["ids"]) == set(torn)
-    assert made["scores"]["n"] == len(plain) - len(torn)
-    assert (made["as_shipped"]["n"], made["as_shipped"]["leaky"]) == (len(plain), True)
+    assert made["scores"]["n"] == len(plain) - kept - len(torn)
+    assert (made["as_shipped"]["n"], made["as_shipped"]["leaky"]) == (len(plain) - kept, True)
+    assert f"fold kept is kept for a test: its {kept} slices take no part" in made["data"]["notes"]
+    with pytest.raises(DataError, match="no slice is in fold"):
+        crossval(plain, settings=settings, out=tmp_path / "none")
     assert made["scores"]["accuracy"]["sd"] is None
-    assert compare(tmp_path / "cv", tmp_path / "cv")["n"] == len(plain) - len(torn)
+    assert compare(tmp_path / "cv", tmp_path / "cv")["n"] == len(plain) - kept - len(torn)
     with pytest.raises(DataError, match="fewer than two folds"):
-        crossval(plain.with_rows(replace(row, fold="a") for row in rows), settings=settings, out=tmp_path / "one")
+        crossval(
+            plain.with_rows(replace(row, fold="kept" if row.fold == "kept" else "a") for row in rows),
+            settings=settings,
+            out=tmp_path / "one",
+        )
     assert not (tmp_path / "one").exists()
 
 

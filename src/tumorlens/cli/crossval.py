@@ -40,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add_workers(command)
     add_settings(command)
-    add_columns(command, test_fold=False)
+    add_columns(command, test_fold="a fold that takes no part, for a test afterwards")
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.epilog = f"{_EXAMPLES}\n\n{command.epilog}"
 

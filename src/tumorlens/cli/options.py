@@ -94,12 +94,11 @@ def check_resumed(arguments: argparse.Namespace) -> None:
         )
 
 
-def add_columns(command: argparse.ArgumentParser, *, test_fold: bool = True) -> None:
+def add_columns(command: argparse.ArgumentParser, *, test_fold: str = "the fold to test on") -> None:
     """``--fold-column``, ``--test-fold``, ``--group-column``."""
     group = command.add_argument_group("folds and groups that the data set brings")
     group.add_argument("--fold-column", metavar="NAME", help="manifest column with the folds")
-    if test_fold:
-        group.add_argument("--test-fold", metavar="K", help="the fold to test on")
+    group.add_argument("--test-fold", metavar="K", help=test_fold)
     group.add_argument("--group-column", metavar="NAME", help="manifest column that must never cross a split")
 
 

@@ -63,7 +63,8 @@ def crossval(
     """Train and test a recipe on every fold, with every seed.
 
     Folds are made by ``evaluate.folds`` (5 when 0) so that no group crosses, or brought by ``data.fold_column``. What
-    of a brought fold shares a group with the others is left out of the scores and counted.
+    of a brought fold shares a group with the others is left out of the scores and counted. The fold that
+    ``data.test_fold`` names takes no part: it is for a test of what comes out.
 
     Args:
         data: DATA, several to join, or a manifest.
@@ -85,7 +86,7 @@ def crossval(
     registry.check(chosen.model)
     starting.check(chosen.train.start)
     spreading.check(workers)
-    manifest = running.trainable(data, chosen, tell)
+    manifest = _without_test(running.trainable(data, chosen, tell), chosen.data.test_fold)
     looks, found = _audited(manifest, chosen, tell)
     learned = [len(fold.manifest.split("train")) for fold in folds.plan(found.manifest, chosen)]
     share = sum(learned) / len(learned) / len(found.manifest)
@@ -168,6 +169,19 @@ def _chosen(settings: Settings | Mapping[str, Any] | None) -> Settings:
     if chosen.data.fold_column or chosen.evaluate.folds:
         return chosen
     return msgspec.structs.replace(chosen, evaluate=msgspec.structs.replace(chosen.evaluate, folds=USUAL_FOLDS))
+
+
+def _without_test(manifest: Manifest, fold: str) -> Manifest:
+    """What is left when one fold of the data is kept for a test; everything where none is named.
+
+    Raises:
+        DataError: for a fold that does not exist.
+    """
+    if not fold:
+        return manifest
+    kept = len(splitting.hold_out(manifest, fold).split("test"))
+    note = f"fold {fold} is kept for a test: its {kept} slices take no part"
+    return replace(manifest.where(lambda row: row.fold != fold), notes=(*manifest.notes, note))
 
 
 def _of_seed(settings: Settings, seed: int) -> Settings:
