@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pydicom
 import pytest
 
 from tumorlens.data.dicomweb import walking
+
+pydicom = pytest.importorskip("pydicom")
 
 Handler = BaseHTTPRequestHandler
 STUDY, SERIES, INSTANCE, MODALITY, NUMBER = "0020000D", "0020000E", "00080018", "00080060", "00200013"

@@ -1,4 +1,4 @@
-"""A real PACS for the tests: Orthanc, started and stopped on loopback."""
+"""A real PACS (Orthanc) and a small server that behaves until it is told not to, on loopback; the model that ships."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 import pytest
 
 import tumorlens
 from tumorlens.pipeline.model import Model
+
+if TYPE_CHECKING:
+    from tests.dicom.archive import Archive
 
 ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if Path("/usr/sbin/Orthanc").is_file() else None)
 PLUGIN = next(iter(sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*"))), None) if ORTHANC else None
@@ -103,5 +106,27 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
     if ORTHANC is None:
         pytest.skip("needs Orthanc: apt-get install orthanc orthanc-dicomweb")
     one = Pacs(tmp_path_factory.mktemp("orthanc"))
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Asks a server again at once, and knows no secret of the machine that the tests run on."""
+    from tests.dicom.archive import without_environment
+
+    from tumorlens.io import remote
+
+    monkeypatch.setattr(remote, "PAUSES", (0, 0, 0))
+    without_environment(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """Serves four drawn slices of one series."""
+    from tests.dicom.archive import Archive
+    from tests.dicom.test_reports import drawn
+
+    one = Archive(drawn(tmp_path / "in"))
     yield one
     one.stop()

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dicom.conformance import verified
 from tests.dicom.conftest import PLUGIN, Pacs, free_port
-from tests.dicom.test_reports import drawn, verified
+from tests.dicom.test_reports import drawn
 
 from tumorlens.cli.main import main
 from tumorlens.dicom.node import Node, NodeOptions

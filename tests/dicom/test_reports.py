@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.dicom.conformance import verified
 from tests.web.conftest import EXAMPLES, dicom_frames
 
 from tumorlens.dicom.headers import clean
@@ -52,14 +53,6 @@ def evaluated(model: Model, paths: list[Path]) -> tuple[list[Evaluated], SeriesP
     answers = list(model.predict_paths(map(str, paths)))
     slices = [Evaluated(headers[one.path], one) for one in answers if isinstance(one, Prediction)]
     return slices, next((one for one in answers if isinstance(one, SeriesPrediction)), None)
-
-
-def verified(path: Path) -> None:
-    """``dciodvfy`` (dicom3tools) finds no error."""
-    if not shutil.which("dciodvfy"):
-        pytest.skip("needs dciodvfy: apt-get install dicom3tools")
-    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True)
-    assert not [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,14 @@
-"""Files that kill, hang or confuse whoever opens them, and a run that knows everything of trust."""
+"""The shipped model, scans, files that kill, hang or confuse whoever opens them, and a run that knows all of trust."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from tests.conftest import made_once
+
+import tumorlens
+from tumorlens.pipeline.model import Model
 
 # A file that kills whoever opens it, one that takes for ever, and one that brings out a fault, in the processes that
 # begin with this.
@@ -21,6 +25,20 @@ def opened(event, words):
 
 sys.addaudithook(opened)
 """
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The one that ships."""
+    return tumorlens.load()
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that :func:`tests.pipeline.scans.write_scans` makes. Only to be read."""
+    from tests.pipeline.scans import write_scans
+
+    return made_once(tmp_path_factory, "scans", write_scans)
 
 
 # Small pictures, but large enough for a gate, and enough validation slices to calibrate on.

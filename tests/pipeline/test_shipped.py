@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-import tumorlens
 from tumorlens import bundle, config, io
 from tumorlens.bundle.info import GATE
 from tumorlens.cli.main import main
@@ -21,11 +20,6 @@ from tumorlens.pipeline.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 8 * 2**20
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return tumorlens.load()
 
 
 def test_it_is_small_and_complete() -> None:

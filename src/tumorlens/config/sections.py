@@ -30,7 +30,9 @@ class DataSettings(Section, frozen=True):
         Meta(description="take patient ids that differ by a trailing letter only (100, 100a) for one patient"),
     ] = False
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""
-    test_fold: Annotated[str, Meta(description="the fold used for testing, of which crossval and tune see nothing (empty: none)")] = ""
+    test_fold: Annotated[
+        str, Meta(description="the fold used for testing; crossval and tune see nothing of it (empty: none)")
+    ] = ""
     audit: Annotated[
         Literal["full", "copies"],
         Meta(
