@@ -30,9 +30,7 @@ class DataSettings(Section, frozen=True):
         Meta(description="take patient ids that differ by a trailing letter only (100, 100a) for one patient"),
     ] = False
     fold_column: Annotated[str, Meta(description="manifest column with the data set's own folds (empty: fold)")] = ""
-    test_fold: Annotated[
-        str, Meta(description="the fold used for testing; crossval and tune see nothing of it (empty: none)")
-    ] = ""
+    test_fold: Annotated[str, Meta(description="the fold used for testing (empty: none)")] = ""
     audit: Annotated[
         Literal["full", "copies"],
         Meta(
