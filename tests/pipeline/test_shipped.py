@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +15,10 @@ import numpy as np
 import pytest
 
 from tumorlens import bundle, config, io
+from tumorlens.audit.grouping import variants
 from tumorlens.bundle.info import GATE
 from tumorlens.cli.main import main
+from tumorlens.evaluation import PredictionTable
 from tumorlens.inference import Prediction, SeriesPrediction
 from tumorlens.pipeline.model import Model
 from tumorlens.pipeline.verifying import verify
@@ -55,6 +60,25 @@ def test_it_was_made_by_the_committed_recipe() -> None:
 
 def test_its_scores_follow_from_its_answers() -> None:
     assert [check.name for check in verify("default") if check.ok is False] == []
+
+
+@pytest.mark.shared
+def test_no_patient_of_figshare_lies_in_two_of_its_folds(shared_data: Path) -> None:
+    """Nor do ids that differ by a letter, which are very likely one patient."""
+    table = PredictionTable.of_bundle(bundle.load("default"))
+    fold_of = dict(zip(table.ids, table.folds, strict=True))
+    folder = shared_data / "figshare"
+    folds: dict[str, set[str]] = defaultdict(set)
+    with (folder / "index.csv").open() as file:
+        for row in csv.DictReader(file):
+            digest = hashlib.sha256((folder / row["image"]).read_bytes()).hexdigest()
+            if (name := bundle.slice_hash(digest, None)) in fold_of:
+                folds[row["patient"]].add(fold_of[name])
+    assert len(folds) > 200
+    assert all(len(found) == 1 for found in folds.values())
+    joined = variants(folds).values()
+    assert len(joined) > 10
+    assert all(len(set.union(*(folds[one] for one in ids))) == 1 for ids in joined)
 
 
 def test_predict_needs_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
