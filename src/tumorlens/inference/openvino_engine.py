@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from tumorlens.errors import MissingExtraError, ModelError
+
+_MAKING = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -37,7 +40,8 @@ def openvino_core() -> Any:
     Raises:
         MissingExtraError: when OpenVINO is not installed.
     """
-    return _core(import_openvino())
+    with _MAKING:  # two threads would make one each
+        return _core(import_openvino())
 
 
 @cache
