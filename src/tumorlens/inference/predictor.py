@@ -121,6 +121,11 @@ class Predictor:
         )
         return self.judged(raw)
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """What the network says of standardised images uint8 (N, S, S), without gate and trust: float32 (N, classes)."""
+        starts = range(0, len(images), _BATCH)
+        return np.concatenate([self._run_batch(images[start : start + _BATCH])["logits"] for start in starts])
+
     def judged(self, outputs: Outputs) -> Outputs:
         """The outputs of the same network and gate in another bundle, with the trust of this one."""
         judged = self.trust.judge(outputs.logits, self.labels)

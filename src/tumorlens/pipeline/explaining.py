@@ -54,8 +54,5 @@ class ByOcclusion:
 
 
 def _occluded(predictor: Predictor, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    each = [
-        maps.occlusion(image, int(chosen), lambda covered: predictor.run(covered).logits)
-        for image, chosen in zip(images, classes, strict=True)
-    ]
+    each = [maps.occlusion(image, int(chosen), predictor.logits) for image, chosen in zip(images, classes, strict=True)]
     return np.stack(each) if each else np.zeros((0, 1, 1), np.float32)

@@ -230,7 +230,7 @@ class Model:
         if activation is None:
             likeliest = max(self.labels, key=lambda name: answer.probabilities[name])
             index = self.labels.index(answer.predicted or likeliest)
-            activation = maps.occlusion(answer.image, index, lambda images: self.predictor.run(images).logits)
+            activation = maps.occlusion(answer.image, index, self.predictor.logits)
         return maps.normalise(activation, len(answer.image))
 
 
