@@ -122,7 +122,7 @@ class Predictor:
         return self.judged(raw)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """What the network says of standardised images uint8 (N, S, S), without gate and trust: float32 (N, classes)."""
+        """What the network says of standardised images, uint8 (N, S, S), without gate and trust: float32 (N, K)."""
         starts = range(0, len(images), _BATCH)
         return np.concatenate([self._run_batch(images[start : start + _BATCH])["logits"] for start in starts])
 
