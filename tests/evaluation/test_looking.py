@@ -35,9 +35,20 @@ def test_a_network_that_looks_at_the_tumour() -> None:
     found = clever_hans([look(i, table) for i in range(40)], table, bootstrap=200, seed=0)
     assert (found["n"], found["groups"], found["unit"]) == (40, 10, "patient")
     assert found["removed"]["rate"] == found["control"]["rate"] == 1
+    assert found["turned"] == found["removed"]
     assert found["removed"]["ci95"] == [pytest.approx(0.025 ** (1 / 10)), 1]
     assert found["plane_only"]["rate"] == 0.5
     assert found["planes"] == {"axial": 40}
+
+
+def test_a_tumour_that_was_missed_is_not_one_that_the_answer_hangs_on() -> None:
+    table = table_of(40)
+    looks = [look(i, table, **({"before": "no_tumor"} if i % 4 == 0 else {"removed": "glioma"})) for i in range(40)]
+    found = clever_hans(looks, table, bootstrap=200, seed=0)
+    assert (found["removed"]["rate"], found["removed"]["n"]) == (0.25, 40)
+    assert (found["turned"]["rate"], found["turned"]["n"]) == (0, 30)
+    missed = [look(i, table, before="no_tumor") for i in range(40)]
+    assert clever_hans(missed, table, bootstrap=200, seed=0)["turned"] is None
 
 
 def test_a_network_that_looks_at_the_background() -> None:
@@ -60,7 +71,7 @@ def test_without_the_class_no_tumour_only_the_background_is_asked() -> None:
     table = table_of(40, ("glioma", "meningioma"))
     looks = [look(i, table, removed=table.labels[i]) for i in range(40)]
     found = clever_hans(looks, table, bootstrap=200, seed=0)
-    assert found["removed"] is None
+    assert found["removed"] is found["turned"] is None
     assert found["background"]["rate"] == 1
 
 

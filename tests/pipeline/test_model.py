@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -297,9 +298,21 @@ def test_a_model_says_what_it_is(model: Model) -> None:
     assert "glioma" in repr(model)
 
 
+def points(scores: dict[str, Any] | None) -> dict[str, float]:
+    """The numbers that do not depend on how often is resampled."""
+    return {k: v for k, v in (scores or {}).items() if isinstance(v, int | float) and "ci95" not in k}
+
+
 def test_evaluate_agrees_with_the_runs_own_scores(finished_run: Path) -> None:
-    said = json.loads((finished_run / "metrics.json").read_text())["test"]
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    said = metrics["test"]
     again = tumorlens.evaluate(finished_run, finished_run / "manifest.csv")
     assert again["accuracy"] == said["accuracy"]
     assert again["nll"] == pytest.approx(said["nll"])
     assert again["confusion"] == said["confusion"]
+    for key in ("patients", "series", "calibration"):
+        assert points(again[key]) == pytest.approx(points(metrics[key])), key
+    for kind, parts in metrics["subgroups"].items():
+        assert {name: one["accuracy"] for name, one in again["subgroups"][kind].items()} == {
+            name: one["accuracy"] for name, one in parts.items()
+        }

@@ -22,7 +22,7 @@ from tumorlens.data.manifest import Manifest, Row
 from tumorlens.models import keras_setup
 from tumorlens.pipeline import crossvalidating, planning, running
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.spreading import Workers
+from tumorlens.pipeline.spreading import Workers, cores
 from tumorlens.pipeline.training import resume, train
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.stack import Stack
@@ -151,7 +151,7 @@ def test_trainings_that_run_at_once_share_the_machine_and_the_time() -> None:
     assert shared.facts is not None
     assert shared.settings.train.epochs == alone.settings.train.epochs // 2
     assert shared.facts.cores == max(1, alone.facts.cores // 2)
-    assert (Workers(jobs=3).here, Workers(jobs=3, ray="auto").here) == (3, 1)
+    assert (Workers(jobs=3).here, Workers(jobs=3, ray="auto").here) == (3, cores())
 
 
 def test_the_device_is_known_without_the_backend_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +189,15 @@ def test_a_class_that_is_tied_to_its_source_is_untied() -> None:
     assert planned().settings.augment.twins > 0
     assert planned(own_source=False).settings.augment.twins == 0
     assert planned({"model": {"name": "compact"}}).settings.augment.twins == 0
+    # As the data of the shipped model: most tumours from a set of its own, the smaller part of what is healthy, too.
+    rows = [Row(id=f"t{i}", path=str(FILES / "slice.png"), label="glioma", source="a") for i in range(90)]
+    rows = [replace(row, mask=str(FILES / "mask.png")) for row in rows]
+    rows += [Row(id=f"m{i}", path="m", label="glioma", source="mixed") for i in range(9)]
+    rows += [Row(id=f"f{i}", path="f", label="no_tumor", source="free" if i < 9 else "mixed") for i in range(20)]
+    records = np.full(len(rows), 512, [("shape", "u2", 2)])
+    manifest = Manifest(tuple(rows))
+    looks = Standardised(manifest, Stack(records, np.arange(len(rows))), ("",) * len(rows))
+    assert planning.plan(None, manifest, looks, speed=lambda *_: 100.0).settings.augment.twins > 0
 
 
 def test_rare_classes_count_more() -> None:
@@ -213,6 +222,25 @@ def test_time_decides_on_the_epochs_only_where_it_is_short() -> None:
         raise AssertionError("measured without need")
 
     planning.plan(None, *data(), speed=never)
+    # Epochs that are given are trained however long it takes; of a network that the plan would not choose, nobody
+    # knows how long that is before it is measured.
+    planning.plan({"train": {"minutes": 0.1, "epochs": 60}}, *data(), speed=never)
+    with pytest.raises(AssertionError, match="without need"):
+        planning.plan({"model": {"name": "vgg19"}}, *data(), speed=never)
+    with pytest.raises(AssertionError, match="without need"):
+        planning.plan({"model": {"width": 64}}, *data(), speed=never)
+
+
+def test_the_speed_is_that_of_the_precision_that_will_be_used() -> None:
+    asked = []
+
+    def speed(settings: Settings, _: int) -> float:
+        asked.append(settings.train.precision)
+        return 10.0
+
+    planning.plan({"train": {"minutes": 2}}, *data(), speed=speed)
+    planning.plan({"train": {"minutes": 2, "precision": "float32"}}, *data(), speed=speed)
+    assert set(asked) == {"auto", "float32"}
 
 
 def test_complete_settings_are_kept() -> None:

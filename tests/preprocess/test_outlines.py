@@ -21,6 +21,14 @@ def ready(rows: list[Row], folder: Path) -> Standardised:
     return standardise_all(Manifest(tuple(rows)), RECIPE, folder)
 
 
+def head() -> np.ndarray:
+    """Something round, with noise as in a scan."""
+    picture = np.zeros((64, 64), np.uint8)
+    cv2.circle(picture, (32, 32), 28, 90, -1)
+    cv2.circle(picture, (22, 32), 8, 200, -1)
+    return picture + np.random.default_rng(0).integers(0, 20, picture.shape, np.uint8)
+
+
 def every(outlines: Outlines) -> np.ndarray:
     return outlines.of(range(len(outlines.place)))
 
@@ -56,9 +64,7 @@ def test_masks_are_read_once(slices: Standardised, tmp_path: Path, monkeypatch: 
 
 def test_a_mask_that_changes_is_read_again(tmp_path: Path) -> None:
     image, mask = tmp_path / "a.png", tmp_path / "a_mask.png"
-    picture = np.zeros((64, 64), np.uint8)
-    cv2.circle(picture, (32, 32), 28, 90, -1)
-    cv2.circle(picture, (22, 32), 8, 200, -1)
+    picture = head()
     cv2.imwrite(str(image), picture)
     rows = [Row(id="a", path=str(image), label="glioma", mask=str(mask))]
     sides = []
@@ -72,9 +78,7 @@ def test_a_mask_that_changes_is_read_again(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_is_named_and_not_taken_for_healthy(tmp_path: Path) -> None:
-    picture = np.zeros((64, 64), np.uint8)
-    cv2.circle(picture, (32, 32), 28, 90, -1)
-    cv2.circle(picture, (22, 32), 8, 200, -1)
+    picture = head()
     masks = {"broken": None, "empty": np.zeros((64, 64), np.uint8), "wide": np.full((32, 64), 255, np.uint8)}
     rows = [Row(id="healthy", path=str(tmp_path / "healthy.png"), label="no_tumor")]
     rows += [Row(id="bare", path=str(tmp_path / "bare.png"), label="glioma")]
@@ -90,3 +94,26 @@ def test_what_cannot_be_used_is_named_and_not_taken_for_healthy(tmp_path: Path) 
     assert not every(found).any()
     assert [problem.path for problem in found.problems] == list(masks)
     assert not list(tmp_path.glob("masks-*")), "what may be put right is not kept"
+
+
+def test_a_healthy_slice_may_bring_an_empty_mask(tmp_path: Path) -> None:
+    """It teaches that there is nothing to find; one that is not empty contradicts the label."""
+    rows = []
+    for number, (name, label) in enumerate([("h", "no_tumor"), ("g", "glioma"), ("odd", "no_tumor")]):
+        picture, mask = head(), np.zeros((64, 64), np.uint8)
+        picture[0, 0] = number
+        if name != "h":
+            cv2.circle(mask, (22, 32), 8, 255, -1)
+        for file, content in ((f"{name}.png", picture), (f"{name}_mask.png", mask)):
+            cv2.imwrite(str(tmp_path / file), content)
+        rows.append(
+            Row(id=name, path=str(tmp_path / f"{name}.png"), label=label, mask=str(tmp_path / f"{name}_mask.png"))
+        )
+    for _ in range(2):  # made, then kept
+        found = outline_all(ready(rows[:2], tmp_path), RECIPE, 16, tmp_path)
+        assert (found.known.tolist(), found.place.tolist(), found.problems) == ([True, True], [-1, 0], ())
+        assert every(found).any(axis=(1, 2)).tolist() == [False, True]
+        assert len(list(tmp_path.glob("masks-*"))) == 1
+    found = outline_all(ready(rows, tmp_path), RECIPE, 16, tmp_path)
+    assert (found.known.tolist(), found.place.tolist()) == ([True, True, False], [-1, 0, -1])
+    assert [problem.path for problem in found.problems] == ["odd"]

@@ -12,6 +12,7 @@ import numpy as np
 from tumorlens.audit.framing import MOST_BOXES, boxes
 from tumorlens.audit.marks import marks
 from tumorlens.preprocess.stack import Stack
+from tumorlens.preprocess.unfit import by_pixels
 
 SIDE: Final = 128  # of the stored picture
 TERMS: Final = 12  # cosine terms each way in a key
@@ -22,7 +23,7 @@ BINS: Final = 64  # of the histogram
 BORDER: Final = 32  # values along a side of the picture
 
 # Raise whenever a record of the same picture would differ.
-VERSION: Final = 4
+VERSION: Final = 5
 
 LOOK: Final = np.dtype(
     [
@@ -36,6 +37,7 @@ LOOK: Final = np.dtype(
         ("histogram", "f2", BINS),  # shares of the 8-bit grey values
         # Top, bottom, left, right, each the outermost 4 % of the whole picture: values along it, mean, deviation.
         ("border", "f2", (4, BORDER + 2)),
+        ("unfit", "i1"),  # why it is no slice, see tumorlens.preprocess.unfit; 0 where it may be one
         ("marks", "u1"),  # letter-like pieces beside the head, see tumorlens.audit.marks
     ]
 )
@@ -66,9 +68,10 @@ def look(pixels: np.ndarray) -> np.ndarray:
     Returns:
         A :data:`LOOK` scalar array of shape ().
     """
+    record = np.zeros((), LOOK)
+    record["unfit"] = by_pixels(pixels) or 0
     pixels, low, high = _finite(pixels)
     grey = to_grey(pixels, low, high)
-    record = np.zeros((), LOOK)
     total = hashlib.sha256(repr(grey.shape).encode())
     total.update(grey.data)
     record["pixels"] = total.digest()

@@ -70,7 +70,7 @@ class Skipped:
     @property
     def by_rule(self) -> bool:
         """Left out because a rule says so, not because the input could not be used."""
-        return self.code in ("small_mask", "no_mask", "blank")
+        return self.code in ("small_mask", "no_mask", "blank", "few_greys", "strip")
 
 
 def by_code(skipped: Iterable[Skipped]) -> str:

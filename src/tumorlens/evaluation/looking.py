@@ -56,10 +56,10 @@ def clever_hans(looks: Sequence[Look], table: PredictionTable, *, bootstrap: int
 
     Returns:
         ``n`` looks, ``groups``, ``unit``, ``planes``; ``removed``: share that is called "no tumour" once the tumour is
-        gone (None for a network without that class); ``control``: share that keeps its answer when as much was painted
-        over elsewhere; ``background``: share whose class is still named right without the tumour, among tumours;
-        ``plane_only``: the same from nothing but the plane, at best. Each but the last with ``rate``, ``ci95``,
-        ``n``.
+        gone (None for a network without that class); ``turned``: the same of those called a tumour before;
+        ``control``: share that keeps its answer when as much was painted over elsewhere; ``background``: share whose
+        class is still named right without the tumour, among tumours; ``plane_only``: the same from nothing but the
+        plane, at best. Each but the last with ``rate``, ``ci95``, ``n``.
 
     Raises:
         DataError: when the table lacks a slice.
@@ -78,11 +78,13 @@ def clever_hans(looks: Sequence[Look], table: PredictionTable, *, bootstrap: int
 
     knows_health = NO_TUMOR in table.names
     fitted = [bool(look.control) for look in looks]
+    gone = [look.removed == NO_TUMOR for look in looks]
     return {
         "n": len(looks),
         "groups": int(own.max()) + 1,
         "unit": unit,
-        "removed": rate([look.removed == NO_TUMOR for look in looks]) if knows_health else None,
+        "removed": rate(gone) if knows_health else None,
+        "turned": rate(gone, [look.before != NO_TUMOR for look in looks]) if knows_health else None,
         "control": rate([look.control == look.before for look in looks], fitted),
         "background": rate([look.background == label for look, label in zip(looks, labels, strict=True)]),
         "plane_only": {"rate": _plane_only([look.plane for look in looks], labels)},

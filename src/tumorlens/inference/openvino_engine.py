@@ -50,7 +50,7 @@ def _core(openvino: Any) -> Any:
 
 
 class OpenVinoEngine:
-    """A loaded network, asked as :class:`tumorlens.inference.engine.Engine` is.
+    """A loaded network, asked as :class:`tumorlens.inference.engine.Engine` is, by any number of threads.
 
     Args:
         model: ONNX file content, or the path of an OpenVINO ``.xml`` with its ``.bin`` beside it.
@@ -80,11 +80,15 @@ class OpenVinoEngine:
                 hint="use --engine onnxruntime, which runs every bundle",
                 code="not_runnable",
             ) from error
+        # A network keeps one request, inputs and outputs in it: of two threads at once, one got the other's answer. A
+        # request for each thread answers no sooner, as there is one stream.
+        self._asking = threading.Lock()
         self.outputs: tuple[str, ...] = tuple(output.get_any_name() for output in self._network.outputs)
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """All outputs for images float32 (N, S, S, 1) in [0, 1]: name → float32 (N, …)."""
-        found = self._network(np.ascontiguousarray(images))
+        with self._asking:
+            found = self._network(np.ascontiguousarray(images))  # its arrays are copies
         return {
             name: np.array(found[output], np.float32)
             for name, output in zip(self.outputs, self._network.outputs, strict=True)

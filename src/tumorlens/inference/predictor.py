@@ -17,10 +17,10 @@ from tumorlens.inference.gate import REASON, Gate
 from tumorlens.inference.result import BURNT_IN, NOT_BRAIN_MRI, Prediction
 from tumorlens.inference.trust import Selective, Trust
 from tumorlens.inference.trust.series import SeriesTrust
-from tumorlens.inference.unfit import unfit
 from tumorlens.io.slice import Slice
 from tumorlens.preprocess import standardise, to_input
 from tumorlens.preprocess.stack import Stack
+from tumorlens.preprocess.unfit import unfit
 
 _BATCH = 32
 # Outputs with a place in the image, float32 (N, h, w, …).
@@ -149,7 +149,7 @@ class Predictor:
         for index, item in enumerate(batch):
             best = int(outputs.probabilities[index].argmax())
             probabilities = dict(zip(self.labels, map(float, outputs.probabilities[index]), strict=True))
-            wrong = unfit(item.pixels, images[index], gated=self.gate is not None)
+            wrong = unfit(item.pixels, images[index])
             answers.append(
                 Prediction(
                     id=item.id,
@@ -161,7 +161,7 @@ class Predictor:
                     embedding=outputs.embedding[index],
                     activation=None if outputs.activation is None else outputs.activation[index, :, :, best],
                     mask=None if outputs.mask is None else outputs.mask[index],
-                    **(_refused(wrong) if wrong else _flagged(self._judged(outputs, index), item)),
+                    **(_refused(wrong.reason) if wrong else _flagged(self._judged(outputs, index), item)),
                     image=images[index],
                     series=item.series,
                     position=item.position,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tumorlens.errors import TumorLensError
+from tumorlens.preprocess.unfit import Unfit
 
 #: The verdict that goes with no class at all.
 NOT_BRAIN_MRI = "not_brain_mri"
 #: The reason of a slice on which there is nothing to see.
-BLANK = "the slice is blank: every pixel has the same value"
-
+BLANK = Unfit.BLANK.reason
 #: The reason against a slice whose header says so (Burned In Annotation, PS3.3 C.7.6.1).
 BURNT_IN = "its header says that text is burnt into the picture"
 

@@ -111,7 +111,7 @@ def crossval(
             kind="crossval",
         )
         log = LogReporter(tell, folder / "log.txt")
-        document, page = write_audit(found, looks, data, chosen, folder, log)
+        document, page = write_audit(found, looks, data, chosen, folder, log, page=chosen.evaluate.report)
         made_plan.write(folder)
         runs.begin(folder, chosen, ready.manifest, start)
         tell_audit(document, page, log)
@@ -190,7 +190,7 @@ def _of_seed(settings: Settings, seed: int) -> Settings:
 
 def _audited(manifest: Manifest, settings: Settings, tell: Reporter) -> tuple[Standardised, Examination]:
     """Records of the usable slices and what was found in them, in folds."""
-    looks, found = examined(manifest, settings, tell)
+    looks, found = examined(manifest, settings, tell, by_fold=True)
     if settings.data.fold_column:
         divided = found.manifest.with_rows(replace(row, split="") for row in found.manifest)
         if len({row.fold for row in divided} - {""}) < 2:
@@ -270,11 +270,14 @@ def _go_on(
         except (Interrupted, KeyboardInterrupt) as stopped:
             message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
             raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
-    report = None
+    return CrossValidation(folder, metrics, _report(folder, tell) if settings.evaluate.report else None)
+
+
+def _report(folder: Path, tell: Reporter) -> Path | None:
     try:
         from tumorlens.report.crossval_page import render_crossval
 
-        report = render_crossval(folder)
+        return render_crossval(folder)
     except MissingExtraError as error:
         tell.warn(f"no report: {error.message}; {error.hint}")
-    return CrossValidation(folder, metrics, report)
+        return None

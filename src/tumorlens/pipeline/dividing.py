@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tumorlens import config
 from tumorlens.audit.examine import Examination
 from tumorlens.audit.grouping import divided_patients
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
-from tumorlens.data.manifest import Manifest
+from tumorlens.data.manifest import Manifest, Skipped
 from tumorlens.pipeline.auditing import copies, looked
 from tumorlens.pipeline.dataset import Data, check_classes, held_out, labelled, read
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.cache import Standardised
+from tumorlens.preprocess.unfit import Unfit
 
 
 def split(
@@ -53,7 +56,7 @@ def split(
 
 
 def examined(
-    manifest: Manifest, settings: Settings, reporter: Reporter, *, chains: bool = True
+    manifest: Manifest, settings: Settings, reporter: Reporter, *, chains: bool = True, by_fold: bool = False
 ) -> tuple[Standardised, Examination]:
     """The usable slices, with groups that keep patients and copies of a picture together.
 
@@ -64,6 +67,7 @@ def examined(
         settings: columns, whether variants of patient ids are joined.
         reporter: told how it goes.
         chains: whether slices of unknown patients that look like neighbours are kept together, too.
+        by_fold: whether the caller divides by the folds that the data bring; else it is noted that they do nothing.
 
     Returns:
         Records of the slices, and what was found in them: copies, groups, leaks.
@@ -71,7 +75,7 @@ def examined(
     Raises:
         DataError: when none can be used, or when a class is left empty.
     """
-    looks = looked(manifest, reporter)
+    looks = _fit(looked(manifest, reporter))
     check_classes(manifest, looks.manifest)
     found = copies(looks, settings, reporter, chains=chains)
     notes = list(found.manifest.notes)
@@ -80,9 +84,18 @@ def examined(
         notes.append(
             f"--group-column {settings.data.group_column}: {divided} patients have slices in more than one group"
         )
-    if settings.data.fold_column and not settings.data.test_fold:
+    if settings.data.fold_column and not settings.data.test_fold and not by_fold:
         notes.append(f"the folds of column {settings.data.fold_column} decide nothing: no --test-fold was given")
     return looks, replace(found, manifest=replace(found.manifest, notes=tuple(notes)))
+
+
+def _fit(looks: Standardised) -> Standardised:
+    """Without what cannot be a slice: before anything is divided, as it has no part in training and scores."""
+    codes = np.asarray(looks.images["unfit"][:]).tolist()
+    wrong = {row.id: Unfit(code) for row, code in zip(looks.manifest, codes, strict=True) if code}
+    left = looks.choose([i for i, code in enumerate(codes) if not code])
+    gone = tuple(Skipped(name, why.code, f"{name}: {why.reason}") for name, why in wrong.items())
+    return replace(left, manifest=left.manifest.without(gone, set()))
 
 
 def warn_of_leaks(manifest: Manifest, reporter: Reporter) -> None:

@@ -30,6 +30,7 @@ from tumorlens.pipeline.kerasfile import keras_file
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
 from tumorlens.pipeline.seen import learned, seen
+from tumorlens.pipeline.verifying.rescoring import after_training
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.report.robustness import robustness_figure
@@ -52,7 +53,8 @@ def evaluate(
     With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that. Slices that
     share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
     are left out of the scores (``leaked`` names them, ``as_shipped`` scores them too). ``skipped`` lists what could not
-    be used. ``clever_hans`` says whether the answers hang on the tumour, where slices have a mask (see
+    be used. ``subgroups``, ``patients``, ``calibration`` and ``series`` say what a run's ``metrics.json`` says of its test
+    slices; they are missing where none is left. ``clever_hans`` says whether the answers hang on the tumour, where slices have a mask (see
     :func:`tumorlens.evaluation.looking.clever_hans`), else None; so do ``localisation`` and ``pointing_game`` say
     whether its maps lie on the tumour (see :func:`tumorlens.evaluation.localisation.localisation`).
 
@@ -109,6 +111,9 @@ def evaluate(
     alpha = sets.alpha if sets else None
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)
     _tell(document, ready.manifest, tell)
+    honest = table.where([name not in familiar for name in table.ids])
+    if len(honest):
+        document |= after_training(honest, predictor.trust, predictor.series, chosen)
     left_out = sorted(familiar & set(table.ids))
     fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
     unseen = ready.choose(fresh)

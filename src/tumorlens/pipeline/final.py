@@ -59,6 +59,7 @@ def ship(
         Interrupted: after Ctrl-C; calling it again continues.
     """
     place, target = folder / FINAL, folder / "bundle"
+    settings = _to_the_end(settings, tell)
     every = replace(
         ready, manifest=ready.manifest.with_rows(replace(row, split="train", fold="") for row in ready.manifest)
     )
@@ -73,6 +74,15 @@ def ship(
     with runs.new_folder(place, start.name):
         runs.begin(place, settings, every.manifest, start)
         return _made(place, target, settings, every, ready, start, found, tell)
+
+
+def _to_the_end(settings: Settings, tell: Reporter) -> Settings:
+    """All epochs, and the last one's weights: without validation slices no epoch is known to be better."""
+    train = settings.train
+    if train.patience == 0 and train.keep == "last":
+        return settings
+    tell.note("on all slices: every epoch is trained and the last one's weights are kept, as none are left to judge by")
+    return msgspec.structs.replace(settings, train=msgspec.structs.replace(train, patience=0, keep="last"))
 
 
 def _made(

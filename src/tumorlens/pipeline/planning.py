@@ -7,7 +7,7 @@ The rules see a few facts about the data and the machine, no picture and no scor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,13 +35,14 @@ PLAN = "plan.toml"
 # some 170,000 (a fold of the shipped model). No curve over it was measured.
 _SHOWN = 120_000
 _FEWEST, _MOST = 15, 60  # epochs
-# Slices a second, fewer than on the machines that were measured, for the networks that the plan chooses.
+# Slices a second, fewer than on the machines that were measured, for the networks that the plan chooses itself.
 _SLOWEST = {"cpu": 15.0, "gpu": 150.0}
 # Of the speed that is measured; the rest of the processor's time goes into augmentation and checks. A GPU waits for the
 # one core that augments: fifteen trainings on sixteen cores made 8,700 slices a second (docs/experiments.md).
 _REACHED, _FED = 0.8, 500.0
 # Slices shown from which a training is long. A GPU was some fifty times as fast as two cores.
 _LONG = {"cpu": 20_000, "gpu": 1_000_000}
+_OURS = ("compact", "guided")
 _MASKED, _LEAST_MASKS = 0.5, 50
 _LOOKED_AT = 12  # masks
 _SIZE, _SMALL = 192, 128
@@ -60,7 +61,8 @@ class Facts:
         unusable: tumour slices whose mask is missing or cannot be used.
         tumours: tumour slices.
         side: median of the pictures' longer sides in pixels.
-        tied: whether most tumour-free slices come from data sets that hold no tumour.
+        tied: whether most tumour-free slices come from data sets that hold no tumour, or most slices with a tumour from
+            data sets that hold nothing else.
         drawn: whether they are the phantom.
         minutes: for training; 0 for no limit.
         device: that it will run on, ``cpu`` or ``gpu``.
@@ -161,8 +163,8 @@ def plan(
         _weights,
         _augmentation,
         _implants,
-        partial(_time, speed, "preprocess.size" in fixed),
-        _precision,
+        partial(_precision, fixed),
+        partial(_time, speed, fixed),
     )
     for rule in rules:
         for choice in rule(found, config.from_dict(tree)):
@@ -197,7 +199,6 @@ def facts(
     """What the rules see of a data set; for the arguments see :func:`plan`."""
     rows = [row for row in manifest if row.split in ("", "train")]
     tumours = [row for row in rows if row.label != NO_TUMOR]
-    with_tumour = {row.source for row in tumours}
     free = [row for row in rows if row.label == NO_TUMOR]
     place = {row.id: i for i, row in enumerate(looks.manifest)}
     shapes = np.asarray(looks.images["shape"][:]).reshape(len(place), -1)[[place[row.id] for row in rows]]
@@ -216,7 +217,7 @@ def facts(
         unusable=part(len(masked) - masks),
         tumours=part(len(tumours)),
         side=int(np.median(shapes.max(axis=1))) if len(rows) else 0,
-        tied=_mostly_elsewhere(free, with_tumour),
+        tied=bool(free) and (_mostly_elsewhere(free, tumours) or _mostly_elsewhere(tumours, free)),
         drawn="phantom" in manifest.provenance,
         minutes=minutes,
         device=device,
@@ -232,8 +233,9 @@ def _usable(masked: Sequence[Row]) -> int:
     return round(len(there) * sum(map(usable, looked)) / len(looked)) if looked else 0
 
 
-def _mostly_elsewhere(free: Sequence[Row], with_tumour: Collection[str]) -> bool:
-    return bool(free) and sum(row.source not in with_tumour for row in free) > len(free) / 2
+def _mostly_elsewhere(rows: Sequence[Row], others: Sequence[Row]) -> bool:
+    there = {row.source for row in others}
+    return sum(row.source not in there for row in rows) > len(rows) / 2
 
 
 def _model(facts: Facts, _: Settings) -> list[Choice]:
@@ -307,17 +309,25 @@ def _augmentation(facts: Facts, settings: Settings) -> list[Choice]:
 def _implants(facts: Facts, settings: Settings) -> list[Choice]:
     if settings.model.name != "guided" or not facts.tied or not settings.augment.enabled:
         return []
-    why = "most tumour-free slices come from data sets without tumours: otherwise the data set tells the class"
+    why = "most slices with a tumour, or most without, come from data sets without the other: these tell"
     return [Choice("augment.twins", 0.1, why), Choice("augment.transplants", 0.15, why)]
 
 
-def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, settings: Settings) -> list[Choice]:
+def _wanted(facts: Facts) -> int:
+    """Epochs, where there is time for them."""
+    return min(_MOST, max(_FEWEST, round(_SHOWN / max(facts.slices, 1))))
+
+
+def _time(speed: Callable[[Settings, int], float], fixed: set[str], facts: Facts, settings: Settings) -> list[Choice]:
     """Epochs, and a smaller input where the time would not do for a proper training otherwise."""
-    wanted = min(_MOST, max(_FEWEST, round(_SHOWN / max(facts.slices, 1))))
+    if "train.epochs" in fixed:
+        return []
+    wanted = _wanted(facts)
     why = f"{facts.slices} slices are shown {facts.slices * wanted:,} times in all"
     seconds = facts.minutes * 60
-    # Any machine keeps within most budgets; where not, this one is asked how fast it is.
-    if not seconds or wanted * facts.slices * facts.beside <= seconds * _SLOWEST[facts.device]:
+    # Any machine keeps within most budgets with the plan's own networks; else this one is asked how fast it is.
+    ours = settings.model.name in _OURS and not fixed & {"model.width", "model.depth"}
+    if not seconds or (ours and wanted * facts.slices * facts.beside <= seconds * _SLOWEST[facts.device]):
         return [Choice("train.epochs", wanted, why)]
 
     def possible(size: int) -> tuple[int, float]:
@@ -329,7 +339,7 @@ def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, se
 
     most, measured = possible(settings.preprocess.size)
     choices = []
-    if most < min(wanted, _FEWEST) and settings.preprocess.size > _SMALL and not sized:
+    if most < min(wanted, _FEWEST) and settings.preprocess.size > _SMALL and "preprocess.size" not in fixed:
         short = (
             f"{facts.minutes:g} minutes allow for {most} epochs at {settings.preprocess.size} pixels (train.minutes)"
         )
@@ -343,8 +353,9 @@ def _time(speed: Callable[[Settings, int], float], sized: bool, facts: Facts, se
     return [*choices, Choice("train.epochs", wanted, why)]
 
 
-def _precision(facts: Facts, settings: Settings) -> list[Choice]:
-    if facts.slices * settings.train.epochs < _LONG[facts.device]:
+def _precision(fixed: set[str], facts: Facts, settings: Settings) -> list[Choice]:
+    epochs = settings.train.epochs if "train.epochs" in fixed else _wanted(facts)
+    if facts.slices * epochs < _LONG[facts.device]:
         return []
     return [Choice("train.precision", "auto", "a short measurement pays off for a long training")]
 

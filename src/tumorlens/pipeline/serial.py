@@ -86,7 +86,7 @@ def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
     known = Counter(every.labels)
     if not settings.calibrate or len(every) < _LEAST_OF_CLASS:
         return SeriesTrust()
-    if min(known[name] for name in set(table.labels)) < _LEAST_OF_CLASS:
+    if min(known[name] for name in table.names) < _LEAST_OF_CLASS:
         return SeriesTrust(min(SHARES, key=lambda one: _plain_loss(cases(table, one))))
     share = min(SHARES, key=lambda one: _loss(cases(table, one)))
     return SeriesTrust(share, trusting.fitted(cases(table, share), settings))

@@ -18,7 +18,8 @@ from tumorlens.preprocess.form import Form, Picture
 from tumorlens.preprocess.interrupted import finished
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
-from tumorlens.preprocess.store import BLANK, Damaged, Decoded, Slots, Store, discard, stamp_of
+from tumorlens.preprocess.store import Damaged, Decoded, Slots, Store, discard, stamp_of
+from tumorlens.preprocess.unfit import Unfit
 
 _CHUNK = 256
 _TICK = 32  # files between two steps of the progress bar
@@ -56,7 +57,7 @@ def standardise_all(
 ) -> Standardised:
     """Every slice of a data set in the recipe's form, from the cache where it is there.
 
-    A slice of one grey value (padding of a volume) is left out as ``blank``: there is nothing to see on it.
+    What cannot be a slice (:mod:`tumorlens.preprocess.unfit`) is left out, as the padding of a volume is.
 
     Args:
         manifest: which slices.
@@ -94,8 +95,8 @@ def _fill(store: Store, manifest: Manifest, form: Form, progress: Progress | Non
     missing = [path for path in by_path if any((digests.get(path), _frame(row)) not in slots for row in by_path[path])]
     failed = _make(store, form, missing, by_path, digests, slots, progress)
     for row in manifest:
-        if row.id not in failed and slots[digests[row.path], _frame(row)] == BLANK:
-            failed[row.id] = Skipped(row.id, "blank", f"{row.id} has only one grey value (padding)")
+        if row.id not in failed and (slot := slots[digests[row.path], _frame(row)]) < 0:
+            failed[row.id] = Skipped(row.id, Unfit(slot).code, f"{row.id}: {Unfit(slot).reason}")
     usable = manifest.without(tuple(failed.values()), set(failed))
     order = np.array([slots[digests[row.path], _frame(row)] for row in usable], dtype=np.int64)
     return Standardised(usable, store.stack(order), tuple(digests[row.path] for row in usable))
@@ -166,7 +167,7 @@ def _read(path: str, rows: Sequence[Row], form: Form) -> Decoded:
 
 
 def _decode(path: str, stamp: str, rows: Sequence[Row], form: Form) -> Decoded:
-    images: dict[int, np.ndarray | None] = {}
+    images: dict[int, np.ndarray | Unfit] = {}
     problems: dict[str, Skipped] = {}
     try:
         digest = io.digest(path)
@@ -178,8 +179,7 @@ def _decode(path: str, stamp: str, rows: Sequence[Row], form: Form) -> Decoded:
         except InputError as error:
             problems[row.id] = skip(row.id, error)
             continue
-        blank = pixels.min() == pixels.max()
-        images[_frame(row)] = None if blank else form.make(pixels)
+        images[_frame(row)] = Unfit.BLANK if pixels.min() == pixels.max() else form.make(pixels)
     return Decoded(path, stamp, digest, images, problems)
 
 

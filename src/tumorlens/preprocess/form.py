@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from tumorlens.preprocess.recipe import Recipe, standardise
+from tumorlens.preprocess.unfit import Unfit, unfit
 
 
 class Form(Protocol):
@@ -26,8 +27,8 @@ class Form(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
 
-    def make(self, pixels: np.ndarray) -> np.ndarray:
-        """The record of a slice, float32 (H, W)."""
+    def make(self, pixels: np.ndarray) -> np.ndarray | Unfit:
+        """The record of a slice, float32 (H, W); or why it gets none."""
         ...
 
 
@@ -52,9 +53,10 @@ class Picture:
         """(size, size)."""
         return self.recipe.size, self.recipe.size
 
-    def make(self, pixels: np.ndarray) -> np.ndarray:
-        """The slice standardised."""
-        return standardise(pixels, self.recipe)
+    def make(self, pixels: np.ndarray) -> np.ndarray | Unfit:
+        """The slice standardised; nothing of what gets no answer in service either."""
+        image = standardise(pixels, self.recipe)
+        return unfit(pixels, image) or image
 
 
 def bytes_of(form: Form) -> int:

@@ -38,9 +38,9 @@ class Outlines:
 
     Attributes:
         masks: uint8 (M, size, size): of the slices that have one, the share of each cell that is tumour, in 255ths.
-        place: int64 (N,): which of them is a slice's; -1 for none.
+        place: int64 (N,): which of them is a slice's; -1 for none, and for a slice without a tumour.
         known: bool (N,): whether it is known where the tumour is. It is for a slice with a mask, and for one without a
-            tumour.
+            tumour, which may bring an empty mask.
         problems: of the masks that could not be used.
     """
 
@@ -77,27 +77,30 @@ def outline_all(
         EnvironmentFailure: when the cache cannot be written (disk full, no permission).
     """
     rows = ready.manifest.rows
-    masked = [i for i, row in enumerate(rows) if row.mask]
+    every = [i for i, row in enumerate(rows) if row.mask]
+    masked = [i for i in every if rows[i].label != NO_TUMOR]
     place = np.full(len(rows), -1, np.int64)
     known = np.array([row.label == NO_TUMOR for row in rows], bool)
-    path = Path(folder) / f"{_name(ready, masked, recipe, size)}.npz"
+    path = Path(folder) / f"{_name(ready, every, recipe, size)}.npz"
     kept = _kept(path, (len(masked), size, size))
     if kept is not None:
         place[masked], known[masked] = np.arange(len(masked)), True
         return Outlines(kept, place, known)
     masks = np.zeros((len(masked), size, size), np.uint8)
-    problems = []
+    problems: list[Skipped] = []
+    number = 0
     with ThreadPoolExecutor(max_workers=min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        made = pool.map(lambda i: _outline(rows[i], recipe, size), masked)
-        for number, (index, found) in enumerate(zip(masked, made, strict=True)):
+        made = pool.map(lambda i: _outline(rows[i], recipe, size), every)
+        for done, (index, found) in enumerate(zip(every, made, strict=True), start=1):
             known[index] = not isinstance(found, Skipped)
             if isinstance(found, Skipped):
                 problems.append(found)
-            else:
+            elif found is not None:
                 masks[number], place[index] = found, number
+                number += 1
             if progress:
-                progress(number + 1, len(masked))
-    if masked and not problems:  # what could not be read may be put right, and is tried again
+                progress(done, len(every))
+    if every and not problems:  # what could not be read may be put right, and is tried again
         content = memory.BytesIO()
         np.savez_compressed(content, masks=masks)  # mostly zeros
         write_bytes(path, content.getvalue())
@@ -105,17 +108,17 @@ def outline_all(
 
 
 def usable(row: Row) -> bool:
-    """Whether a slice's mask can be used; both are read."""
-    return not isinstance(_read(row), Skipped)
+    """Whether a slice's mask shows a tumour and can be used; both are read."""
+    return isinstance(_read(row), tuple)
 
 
-def _outline(row: Row, recipe: Recipe, size: int) -> np.ndarray | Skipped:
+def _outline(row: Row, recipe: Recipe, size: int) -> np.ndarray | Skipped | None:
     found = _read(row)
-    return found if isinstance(found, Skipped) else standardise_mask(*found, recipe, size)
+    return standardise_mask(*found, recipe, size) if isinstance(found, tuple) else found
 
 
-def _read(row: Row) -> tuple[np.ndarray, np.ndarray] | Skipped:
-    """Pixels and mask, or why the mask is of no use."""
+def _read(row: Row) -> tuple[np.ndarray, np.ndarray] | Skipped | None:
+    """Pixels and mask; None for the empty mask of a slice without a tumour; or why the mask is of no use."""
     try:
         pixels = io.read_slice(row.path, row.frame).pixels
         mask = io.read_mask(row.mask, row.frame)
@@ -124,9 +127,11 @@ def _read(row: Row) -> tuple[np.ndarray, np.ndarray] | Skipped:
     wide, tall = mask.shape[1] * pixels.shape[0], mask.shape[0] * pixels.shape[1]
     if abs(wide - tall) > max(wide, tall) / 100:
         return Skipped(row.id, "mask", f"{row.mask} has other proportions than {row.id}")
-    if not mask.any():
-        return Skipped(row.id, "mask", f"{row.mask} is empty, and {row.id} is labelled {row.label}")
-    return pixels, mask
+    healthy, empty = row.label == NO_TUMOR, not mask.any()
+    if healthy != empty:
+        what = "empty" if empty else "not empty"
+        return Skipped(row.id, "mask", f"{row.mask} is {what}, and {row.id} is labelled {row.label}")
+    return None if healthy else (pixels, mask)
 
 
 def _name(ready: Standardised, masked: Sequence[int], recipe: Recipe, size: int) -> str:

@@ -25,13 +25,12 @@ from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import database_full, writing
 from tumorlens.preprocess.form import Form, bytes_of
 from tumorlens.preprocess.stack import Stack
+from tumorlens.preprocess.unfit import Unfit
 
-#: Slot of a slice that has only one grey value: known, but not worth an image.
-BLANK = -1
 Slots = dict[tuple[str | None, int], int]
 
 # Raise when the tables or the meaning of a digest change: older files are then left alone.
-_FORMAT = 2
+_FORMAT = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS data (name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
@@ -65,14 +64,14 @@ class Decoded:
         path: as the rows name it.
         stamp: of the file while it was read.
         digest: of its content; empty when it could not be read.
-        images: frame (-1: a single image) → its record, or None for a slice of one grey value.
+        images: frame (-1: a single image) → its record, or why it is not worth one.
         problems: row id → why it cannot be used.
     """
 
     path: str
     stamp: str
     digest: str
-    images: dict[int, np.ndarray | None]
+    images: dict[int, np.ndarray | Unfit]
     problems: dict[str, Skipped]
 
 
@@ -155,9 +154,9 @@ class Store:
                             "SELECT slot FROM images WHERE digest = ? AND frame = ?", key
                         ).fetchone()
                         if row is None:
-                            row = (BLANK if image is None else free,)
+                            row = (int(image) if isinstance(image, Unfit) else free,)
                             self._index.execute("INSERT INTO images VALUES (?, ?, ?)", (*key, *row))
-                            if image is not None:
+                            if not isinstance(image, Unfit):
                                 data.write(image.tobytes())
                                 free += 1
                         slots[key] = row[0]

@@ -6,6 +6,7 @@ Imaging (CLAIM): 2024 Update. Radiol Artif Intell 2024;6(4):e240300. What only p
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def items(metrics: _Facts, known: Mapping[int, Known] | None = None) -> list[Ite
     """The whole list, filled in from ``metrics.json``.
 
     Args:
-        metrics: of a run, or what ``known`` reads.
+        metrics: of a run with its ``settings``, or what ``known`` reads.
         known: item → what finds the answer, and what people have to add; :data:`RUN` when None.
     """
     made = []
@@ -109,7 +110,8 @@ def render_checklist(run: RunFolder) -> Path:
     Raises:
         MissingExtraError: when a library of the extra ``report`` is not installed.
     """
-    return write(run.path, run.metrics, items(run.metrics))
+    facts = {**run.metrics, "settings": tomllib.loads(run.settings_toml)}
+    return write(run.path, facts, items(facts))
 
 
 def write(folder: Path, metrics: _Facts, made: list[Item]) -> Path:
@@ -149,13 +151,13 @@ def excluded(metrics: _Facts) -> str:
     return f"{words.plural(len(skipped), 'input')} left out: {each}."
 
 
-def _preprocessing(metrics: _Facts) -> str:
-    size = (metrics.get("training") or {}).get("size")
-    return (
-        f"Head crop, percentile window, padding and resizing to {size} × {size} pixels; the recipe is in bundle.json."
-        if size
-        else ""
-    )
+def preprocessing(facts: _Facts) -> str:
+    """How slices are brought to the network's input, from ``settings``; empty without."""
+    found = (facts.get("settings") or {}).get("preprocess") or {}
+    if not found:
+        return ""
+    by = "Head crop, percentile window, padding" if found["recipe"] == "standard" else "Division by 255"
+    return f"{by} and resizing to {found['size']} × {found['size']} pixels; [preprocess] in config.toml."
 
 
 def _missing(metrics: _Facts) -> str:
@@ -279,7 +281,7 @@ def _robust(metrics: _Facts) -> str:
 RUN: dict[int, Known] = {
     7: (_sources, "where they come from, and under which licence"),
     8: (excluded, "who was included, and by which criteria"),
-    9: (_preprocessing, ""),
+    9: (preprocessing, ""),
     12: (_missing, "what was missing before the data came here"),
     19: (_partition, ""),
     20: (_disjoint, ""),

@@ -29,14 +29,6 @@ def render_checklist(folder: Path, metrics: _Facts) -> Path:
     return checklist.write(folder, facts, checklist.items(facts, KNOWN))
 
 
-def _preprocessing(facts: _Facts) -> str:
-    found = facts["settings"].get("preprocess") or {}
-    if not found:
-        return ""
-    by = "Head crop, percentile window, padding" if found["recipe"] == "standard" else "Division by 255"
-    return f"{by} and resizing to {found['size']} × {found['size']} pixels; [preprocess] in config.toml."
-
-
 def _partition(facts: _Facts) -> str:
     data = facts["data"]
     brought = data["fold_column"]
@@ -136,7 +128,7 @@ def _details(facts: _Facts) -> str:
 # Where a cross-validation answers otherwise than a run.
 KNOWN: dict[int, checklist.Known] = {
     **checklist.RUN,
-    9: (_preprocessing, ""),
+    9: (checklist.preprocessing, ""),
     19: (_partition, ""),
     22: (_model, ""),
     24: (_start, ""),

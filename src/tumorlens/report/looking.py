@@ -19,6 +19,8 @@ def lines(metrics: Mapping[str, Any]) -> list[Line]:
     made = []
     if removed:
         made.append(_line("Tumour painted over: called “no tumour”", removed))
+    if turned := found.get("turned"):  # earlier versions did not ask
+        made.append(_line("The same, of those called a tumour before", turned))
     if control:
         made.append(_line("As much painted over elsewhere: keeps its answer", control))
     if background:
@@ -133,9 +135,11 @@ def sentence(metrics: Mapping[str, Any]) -> str:
         return ""
     removed, background = found["removed"], found["background"]
     if removed:
+        turned = found.get("turned")
+        those = f", {words.percent(turned['rate'])} of those called a tumour before" if turned else ""
         return (
             f"Once the tumour was painted over, {words.percent(removed['rate'])} of the slices were called "
-            "“no tumour”; the other answers came from something else in the slice."
+            f"“no tumour”{those}; the other answers came from something else in the slice."
         )
     beyond = background["rate"] - found["plane_only"]["rate"]
     told = f"{words.percent(background['rate'])} of the slices once the tumour was painted over"

@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from tumorlens.labels import title
-from tumorlens.report import robustness, trust
+from tumorlens.report import robustness, subgroups, trust
 from tumorlens.report.words import (
     NBSP,
     NONE,
@@ -76,8 +76,10 @@ def looking_facts(metrics: Mapping[str, Any]) -> list[Fact]:
 def scores_text(document: Mapping[str, Any]) -> str:
     """One evaluation (the contract's ``evaluate --json`` document) as plain text; ends without a newline."""
     text = _text(document, "Accuracy", [], looking_facts(document) + _map_facts(document))
-    held = document.get("robustness")
-    return f"{text}\n\n{plain(fill(robustness.sentence(held), _WIDTH))}" if held else text
+    sentences = [subgroups.worst({**document, "test": document})] if document.get("subgroups") else []
+    if held := document.get("robustness"):
+        sentences.append(robustness.sentence(held))
+    return "\n\n".join([text, *(plain(fill(one, _WIDTH)) for one in sentences if one)])
 
 
 def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:

@@ -17,14 +17,15 @@ def images_per_second(settings: Settings, classes: int) -> float:
     """Training images a second, without reading and augmenting them.
 
     Args:
-        settings: network, size, batch, precision (``auto`` counts as float32) and device.
+        settings: network, size, batch, precision (``auto`` is measured, too, as a training does) and device.
         classes: how many.
 
     Raises:
         EnvironmentFailure: when the device does not exist.
     """
     train = settings.train
-    precision = "float32" if train.precision == "auto" else train.precision
+    keras_setup.prepare(train.device, "float32", train.deterministic, settings.seed)
+    precision = keras_setup.faster_precision() if train.precision == "auto" else train.precision
     keras_setup.prepare(train.device, precision, train.deterministic, settings.seed)
     keras = import_keras()
     network = registry.build(settings.model, settings.preprocess.size, classes)

@@ -71,7 +71,7 @@ def compared(
     """Whether a document says what was recomputed.
 
     A key that is missing differs, as does one too many; but for the scores that documents of earlier versions lack
-    (:func:`tumorlens.pipeline.verifying.earlier.is_later`), and only where such a document lacks all of them.
+    (:func:`tumorlens.pipeline.verifying.earlier.later`), and only where such a document lacks all that came with them.
 
     Args:
         name: of the check.
@@ -83,9 +83,8 @@ def compared(
     fresh = json.loads(json_bytes(again))
     other = stored if whole else {key: stored[key] for key in fresh if key in stored}
     pairs = list(_pairs(fresh, other))
-    later = [path for path, _, found in pairs if found is _ABSENT and earlier.is_later(path)]
-    claimed = [path for path, made, found in pairs if _ABSENT not in (made, found) and earlier.is_later(path)]
-    allowed = set() if claimed else set(later)
+    claimed = {earlier.later(path) for path, made, found in pairs if _ABSENT not in (made, found)} | {None}
+    allowed = {path for path, _, found in pairs if found is _ABSENT and earlier.later(path) not in claimed}
     wrong = [
         _sentence(path, made, found)
         for path, made, found in pairs

@@ -18,17 +18,22 @@ from tumorlens.labels import LabelEncoding
 from tumorlens.pipeline import trusting
 
 NOTE = "made by an earlier version"
-# Intervals of trust, and coverage averaged over patients, in every set of scores.
-_LATER = re.compile(
-    r"(^|\.)(ece_ci95|selective_accuracy_ci95|patient_coverage|patient_coverage_ci95|mean_set_size_ci95)$"
-    r"|^(?!.*conformal\.).*(^|\.)coverage_ci95$"
-    r"|conformal\.per_class\.[^.]+\.groups$"
+# What was added together: a document lacks all of it or nothing.
+_LATER = (
+    # Intervals of trust, and coverage averaged over patients, in every set of scores.
+    re.compile(
+        r"(^|\.)(ece_ci95|selective_accuracy_ci95|patient_coverage|patient_coverage_ci95|mean_set_size_ci95)$"
+        r"|^(?!.*conformal\.).*(^|\.)coverage_ci95$"
+        r"|conformal\.per_class\.[^.]+\.groups$"
+    ),
+    re.compile(r"(^|\.)clever_hans\.turned(\.|$)"),
 )
 
 
-def is_later(path: str) -> bool:
-    """Whether a key of ``metrics.json`` (``test.ece_ci95``, ``test.ece_ci95[0]``) is one that earlier versions lack."""
-    return bool(_LATER.search(re.sub(r"(\[\d+\])+$", "", path)))
+def later(path: str) -> int | None:
+    """Which addition brought a key of ``metrics.json`` (``test.ece_ci95[0]``); None: it was always there."""
+    key = re.sub(r"(\[\d+\])+$", "", path)
+    return next((number for number, added in enumerate(_LATER) if added.search(key)), None)
 
 
 def made_before(scores: Mapping[str, Any] | None) -> bool:
