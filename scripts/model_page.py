@@ -12,7 +12,10 @@ HEAD = """# The model that ships
 
 `tumorlens predict`, and `tumorlens.load()` without a name, answer with this model. It is one bundle in the package,
 made by `make model` from [public data](../../recipes/default-data.toml) with [one recipe](../../recipes/default.toml);
-`tumorlens verify default` recomputes its scores. What follows is its card, as it stands in the bundle.
+`tumorlens verify default` recomputes scores, intervals, calibration, sets and thresholds from the out-of-fold answers
+in the bundle. What is made from anything else does not follow from a bundle alone, and a line says so: where the maps
+point and what painting over does (“Is it looking at the tumour?”), what the border of the data tells (“Limits”), how
+many folds and seeds were trained. What follows is its card, as it stands in the bundle.
 
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from tumorlens.config import EvaluateSettings
 from tumorlens.data.phantom import make_slices
 from tumorlens.data.phantom.ct import ct_slices
 from tumorlens.data.phantom.sequences import other_mr_slices
-from tumorlens.errors import ModelError
+from tumorlens.errors import InputError, ModelError
 from tumorlens.inference import Prediction, Predictor, SeriesPrediction
 from tumorlens.inference.gate import Gate, shipped, small
 from tumorlens.inference.series import SeriesSum
@@ -86,6 +87,33 @@ def test_real_pictures_of_something_else_are_refused(gate: Gate, shared_data: Pa
     files = sorted((shared_data / "not_brain_mri" / folder).iterdir())
     images = shown([io.read_slice(str(path)).pixels for path in files])
     assert gate.refuses(images).mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [("HeadCT", 0.6), ("AbdomenCT", 0.8), ("ChestCT", 0.9), ("BreastMRI", 0.8)]
+)
+def test_other_scans_are_refused(gate: Gate, shared_data: Path, kind: str, least: float) -> None:
+    """It learned from these kinds; what it does with kinds that it has not seen is measured by ``scripts/gate``."""
+    files = sorted((shared_data / "not_brain_mri" / "medical_mnist" / kind).iterdir())
+    assert len(files) >= 50
+    assert gate.refuses(shown([io.read_slice(str(path)).pixels for path in files])).mean() >= least
+
+
+def test_dicom_of_other_kinds_is_refused_by_its_pixels_too(gate: Gate, shared_data: Path) -> None:
+    images = []
+    for path in sorted((shared_data / "dicom" / "not_brain_mr").glob("*.dcm")):
+        with suppress(InputError):
+            images += [item.pixels for item in io.read(str(path))]
+    assert len(images) >= 10
+    assert gate.refuses(shown(images)).mean() >= 0.9
+
+
+def test_slices_of_every_source_pass(gate: Gate, shared_data: Path) -> None:
+    for pattern in ("mixed_web/*/*.jpg", "br35h_no/*.jpg", "figshare/images/*/*.jpg"):
+        files = sorted(shared_data.glob(pattern))[::11]
+        assert len(files) > 20
+        refused = gate.refuses(shown([io.read_slice(str(path)).pixels for path in files]))
+        assert refused.sum() <= max(1, 0.02 * len(files)), pattern
 
 
 def test_real_slices_pass_with_and_without_a_skull(gate: Gate, shared_data: Path) -> None:

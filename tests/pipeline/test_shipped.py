@@ -16,11 +16,13 @@ import pytest
 
 from tumorlens import bundle, config, io
 from tumorlens.audit.grouping import variants
-from tumorlens.bundle.info import GATE
+from tumorlens.bundle.info import GATE, INT8
 from tumorlens.cli.main import main
+from tumorlens.data.phantom import make_slices
 from tumorlens.evaluation import PredictionTable
 from tumorlens.inference import Prediction, SeriesPrediction
-from tumorlens.pipeline.model import Model
+from tumorlens.inference.engines import ENGINES
+from tumorlens.pipeline.model import Model, load
 from tumorlens.pipeline.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +32,7 @@ LARGEST = 8 * 2**20
 def test_it_is_small_and_complete() -> None:
     loaded = bundle.load("default")
     assert loaded.info.labels == ("glioma", "meningioma", "no_tumor", "pituitary")
-    assert {"model.onnx", GATE, "metrics.json", "predictions.csv", "MODEL_CARD.md"} == set(loaded.info.files)
+    assert {"model.onnx", INT8, GATE, "metrics.json", "predictions.csv", "MODEL_CARD.md"} == set(loaded.info.files)
     assert sum(path.stat().st_size for path in loaded.where.iterdir()) <= LARGEST
     for part in ("calibration", "conformal", "selective", "series", "rejection"):
         assert getattr(loaded.info, part) is not None
@@ -56,6 +58,26 @@ def test_it_was_made_by_the_committed_recipe() -> None:
     assert info.training["model"] == recipe.model.name
     assert info.training["epochs"] == recipe.train.epochs
     assert info.training["seed"] == recipe.seed
+    written = bundle.load("default").read("MODEL_CARD.md").decode().split("```toml")[1].split("```")[0]
+    assert config.from_dict(tomllib.loads(written)) == recipe
+
+
+def test_every_engine_was_compared_on_real_slices() -> None:
+    engines = bundle.load("default").info.exports["int8"]["engines"]
+    assert set(engines) == set(ENGINES) - {"onnxruntime"}
+    assert engines["openvino"]["max_probability_difference"] < 1e-4
+    assert all(one["same_class"] >= 0.98 for one in engines.values())
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime-int8", "openvino-int8"])
+def test_it_answers_in_8_bit_integers_as_it_does_in_full(engine: str) -> None:
+    images = [made.image for made in make_slices(12, seed=9)]
+    usual, quick = load("default"), load("default", engine=engine)
+    for image in images:
+        one, other = usual.predict(image), quick.predict(image)
+        assert isinstance(one, Prediction)
+        assert isinstance(other, Prediction)
+        assert max(abs(one.probabilities[k] - other.probabilities[k]) for k in one.probabilities) < 0.1
 
 
 def test_its_scores_follow_from_its_answers() -> None:
@@ -82,8 +104,6 @@ def test_no_patient_of_figshare_lies_in_two_of_its_folds(shared_data: Path) -> N
 
 
 def test_predict_needs_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tumorlens.data.phantom import make_slices
-
     path = tmp_path / "drawn.png"
     cv2.imwrite(str(path), next(iter(make_slices(1, seed=8))).image)
     assert main(["predict", str(path), "--format", "json"]) == 0

@@ -67,8 +67,8 @@ def export(
     Returns:
         The entry of ``exports``: ``n`` slices, and the largest differences to ``model.onnx``; of ``onnx``, those of
         ``model.onnx`` to the Keras network, or ``copy`` where that is not at hand. ``engines``: the same for each
-        engine of ``--engine`` that runs the form, and for bfloat16, where OpenVINO is installed. Of ``int8`` also the
-        facts of :func:`tumorlens.pipeline.exportslices.to_calibrate`.
+        engine of ``--engine`` that runs the form, and for OpenVINO's others, where that is installed. Of ``int8`` also
+        the facts of :func:`tumorlens.pipeline.exportslices.to_calibrate`.
 
     Raises:
         UsageError: for an unknown kind, an ``out`` that is in use, or a package that is not installed.
@@ -141,7 +141,8 @@ def _int8(loaded: Bundle, images: np.ndarray) -> tuple[dict[str, bytes], dict[st
     network = quantised(loaded.model, images)
     engines: dict[str, Runs] = {"onnxruntime-int8": Engine(network)}
     with contextlib.suppress(MissingExtraError):
-        engines |= {"openvino-int8": OpenVinoEngine(network), **_bf16(loaded)}
+        engines |= {"openvino-int8": OpenVinoEngine(network), "openvino": OpenVinoEngine(loaded.model)}
+        engines |= _bf16(loaded)
     return {INT8: network}, engines
 
 
