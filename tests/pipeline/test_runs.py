@@ -31,6 +31,15 @@ def test_a_run_killed_before_it_began_can_be_begun_again(tmp_path: Path) -> None
         assert folder == half
 
 
+def test_a_finished_run_with_damaged_scores_says_so(tmp_path: Path) -> None:
+    begin(tmp_path)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "bundle.json").write_text("{}")
+    (tmp_path / "metrics.json").write_text('{"test": ')
+    with pytest.raises(UsageError, match=r"metrics\.json is damaged"):
+        resume(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["manifest.csv", "config.toml", "notes.txt"])
 def test_a_folder_of_somebody_elses_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")

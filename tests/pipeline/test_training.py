@@ -19,7 +19,7 @@ from tumorlens.errors import ConfigError, DataError, EnvironmentFailure, Interru
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.training import resume, train
+from tumorlens.pipeline.training import Run, resume, train
 
 FAST = config.load(
     None,
@@ -35,6 +35,14 @@ FAST = config.load(
     ],
 )
 DRAWN = msgspec.structs.replace(FAST, evaluate=msgspec.structs.replace(FAST.evaluate, report=True))
+
+
+@pytest.fixture(scope="module")
+def straight(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing stopped, with :data:`FAST`. Only to be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUMORLENS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return train(phantom_folder / "manifest.csv", settings=FAST, out=tmp_path_factory.mktemp("straight") / "run")
 
 
 def test_everything_the_contract_lists_is_there(finished_run: Path) -> None:
@@ -94,15 +102,21 @@ class StopAfter(Reporter):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_stopped_run_resumes_to_the_same_bundle(phantom_folder: Path, tmp_path: Path) -> None:
-    manifest = data.read(str(phantom_folder / "manifest.csv"))
-    straight = train(manifest, settings=FAST, out=tmp_path / "a", name="same")
+def test_a_run_of_the_same_seed_that_was_stopped_resumes_to_the_same_bundle(
+    straight: Run, phantom_folder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Interrupted) as caught:
-        train(manifest, settings=FAST, out=tmp_path / "b", name="same", reporter=StopAfter(3))
-    assert f"tumorlens train --resume {tmp_path / 'b'}" in caught.value.hint
-    resumed = resume(tmp_path / "b")
+        train(phantom_folder / "manifest.csv", settings=FAST, out=tmp_path / "run", reporter=StopAfter(3))
+    assert f"tumorlens train --resume {tmp_path / 'run'}" in caught.value.hint
+    resumed = resume(tmp_path / "run")
     for name in ("bundle/model.onnx", "predictions.csv"):
         assert (straight.folder / name).read_bytes() == (resumed.folder / name).read_bytes()
+
+
+def test_another_seed_gives_another_model(straight: Run, phantom_folder: Path, tmp_path: Path) -> None:
+    other = msgspec.structs.replace(FAST, seed=1)
+    run = train(phantom_folder / "manifest.csv", settings=other, out=tmp_path / "run")
+    assert (run.bundle / "model.onnx").read_bytes() != (straight.bundle / "model.onnx").read_bytes()
 
 
 class StopAtTheEnd(Reporter):
@@ -160,12 +174,12 @@ def test_wrong_settings_are_refused_before_anything_is_read_or_made(
 
 def test_resuming_with_other_images_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(phantom_folder, tmp_path / "set")
-    run = train(copy / "manifest.csv", settings=FAST, out=tmp_path / "run")
+    with pytest.raises(Interrupted):
+        train(copy / "manifest.csv", settings=FAST, out=tmp_path / "run", reporter=StopAfter(1))
     victim = next(iter((copy / "glioma").glob("*.png")))
     shutil.copyfile(next(iter((copy / "no_tumor").glob("*.png"))), victim)
-    shutil.rmtree(run.bundle)  # as if it had been killed before its end
     with pytest.raises(DataError, match="not those that"):
-        resume(run.folder)
+        resume(tmp_path / "run")
 
 
 def test_leaked_test_slices_leave_the_headline_and_are_scored_as_shipped(phantom_folder: Path, tmp_path: Path) -> None:
@@ -237,26 +251,12 @@ def test_an_existing_folder_is_not_overwritten(phantom_folder: Path, tmp_path: P
     assert (tmp_path / "keep.txt").read_text() == "mine"
 
 
-def test_the_same_seed_gives_the_same_model_another_seed_another(phantom_folder: Path, tmp_path: Path) -> None:
-    manifest = data.read(str(phantom_folder / "manifest.csv"))
-    short = msgspec.structs.replace(FAST, train=msgspec.structs.replace(FAST.train, epochs=1))
-    a, b = (train(manifest, settings=short, out=tmp_path / name, name="x") for name in "ab")
-    c = train(manifest, settings=msgspec.structs.replace(short, seed=1), out=tmp_path / "c", name="x")
-    onnx = [(run.bundle / "model.onnx").read_bytes() for run in (a, b, c)]
-    assert onnx[0] == onnx[1] != onnx[2]
-
-
 def test_folds_test_every_slice_once_by_a_network_that_saw_none_of_its_group(
-    phantom_folder: Path, tmp_path: Path
+    straight: Run, phantom_folder: Path, tmp_path: Path
 ) -> None:
-    settings = msgspec.structs.replace(
-        FAST,
-        train=msgspec.structs.replace(FAST.train, epochs=1),
-        evaluate=msgspec.structs.replace(DRAWN.evaluate, folds=3),
-    )
+    settings = msgspec.structs.replace(FAST, evaluate=msgspec.structs.replace(DRAWN.evaluate, folds=3))
     run, manifest = tmp_path / "run", data.read(str(phantom_folder / "manifest.csv"))
-    alone = train(manifest, settings=msgspec.structs.replace(settings, evaluate=FAST.evaluate), out=tmp_path / "plain")
-    assert alone.report is None
+    assert straight.report is None
 
     class StopInFoldTwo(Reporter):
         """Ctrl-C in the middle of the second fold."""
@@ -293,7 +293,7 @@ def test_folds_test_every_slice_once_by_a_network_that_saw_none_of_its_group(
     assert "Cross-validation, 3 folds" in done.report.read_text()
     assert not (run / "folds" / "1" / "report.html").exists()
     # The network that is deployed is that of the run itself, whatever was trained beside it.
-    assert (run / "bundle" / "model.onnx").read_bytes() == (alone.bundle / "model.onnx").read_bytes()
+    assert (run / "bundle" / "model.onnx").read_bytes() == (straight.bundle / "model.onnx").read_bytes()
 
 
 def test_folds_that_cannot_be_made_are_refused_before_training(phantom_folder: Path, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import signal
+import threading
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import joblib.externals.loky as loky
 import msgspec
+import numpy as np
 import optuna
 import pytest
 
@@ -23,19 +27,17 @@ from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.tuning import Search, resume, tune
 
-FAST = config.load(
-    None,
-    (
-        "preprocess.size=32",
-        "model.name=plain",
-        "model.width=8",
-        "model.depth=2",
-        "train.epochs=2",
-        "evaluate.bootstrap=100",
-        "tune.trials=3",
-        "tune.folds=2",
-    ),
+OVERRIDES = (
+    "preprocess.size=32",
+    "model.name=plain",
+    "model.width=8",
+    "model.depth=2",
+    "train.epochs=2",
+    "evaluate.bootstrap=100",
+    "tune.trials=3",
+    "tune.folds=2",
 )
+FAST = config.load(None, OVERRIDES)
 SPACE = """
 "train.learning_rate" = { low = 0.0003, high = 0.01, log = true }
 "model.depth" = { low = 1, high = 2 }
@@ -44,11 +46,11 @@ label_smoothing = { choices = [0.0, 0.1] }
 """
 
 
-def search(phantom_folder: Path, out: Path, **more: object) -> Search:
+def search(phantom_folder: Path, out: Path, settings: config.Settings = FAST, **more: object) -> Search:
     space = out.parent / "space.toml"
     space.parent.mkdir(parents=True, exist_ok=True)
     space.write_text(SPACE)
-    return tune(phantom_folder / "manifest.csv", settings=FAST, space=space, out=out, **more)  # type: ignore[arg-type]
+    return tune(phantom_folder / "manifest.csv", settings=settings, space=space, out=out, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,88 @@ def test_several_processes_share_one_study(phantom_folder: Path, tmp_path: Path)
     found = search(phantom_folder, tmp_path / "search", workers=Workers(2))
     assert len(found.metrics["trials"]) == 3
     assert found.metrics["present"] is not None
+
+
+class Warned(Reporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_killed_worker_costs_no_trial(phantom_folder: Path, tmp_path: Path) -> None:
+    out, told, ended = tmp_path / "search", Warned(), threading.Event()
+    killed: list[int] = []
+
+    def kill() -> None:
+        """The workers' end, as soon as an epoch has been trained."""
+        while not killed and not ended.wait(0.05):
+            if any(out.glob("trials/*/*/history.csv")):
+                killed.extend(list(loky.get_reusable_executor(reuse=True)._processes)[:1])
+                os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    # More than one epoch is left when the kill comes.
+    small = config.load(None, (*OVERRIDES, "train.epochs=5", "tune.trials=2", "tune.folds=1"))
+    try:
+        found = search(phantom_folder, out, settings=small, workers=Workers(2), reporter=told)
+    finally:
+        ended.set()
+        killer.join()
+    assert killed
+    assert any("a worker died" in text for text in told.warnings)
+    assert [one["state"] for one in found.metrics["trials"]] == ["seen through"] * 2
+    assert found.metrics["present"] is not None
+    assert sorted(path.name for path in (out / "trials").iterdir()) == ["1", "2"]
+    for history in out.glob("trials/*/*/history.csv"):
+        with history.open() as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4", "5"]
+    assert not list(out.rglob("checkpoints"))
+
+
+def made_up(folder: Path, count: int, hangs_on: str = "train.learning_rate") -> dict[str, float] | None:
+    """The importance in a study whose value hangs on one setting and on nothing else."""
+    within = {
+        "train.learning_rate": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+        "model.depth": optuna.distributions.IntDistribution(1, 8),
+        "train.label_smoothing": optuna.distributions.FloatDistribution(0.0, 0.2),
+    }
+    folder.mkdir()
+    with trials.study_of(folder, FAST) as study:
+        for low, middle, high in np.random.default_rng(0).random((count, 3)):
+            shares = dict(zip(within, (low, middle, high), strict=True))
+            values = (1e-4 * 100**low, 1 + int(8 * middle), 0.2 * high)
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(zip(within, values, strict=True)), distributions=within, value=shares[hangs_on]
+                )
+            )
+    return tuning._importance(folder, FAST)
+
+
+@pytest.mark.parametrize("setting", ["train.learning_rate", "model.depth", "train.label_smoothing"])
+def test_the_setting_on_which_the_value_hangs_is_the_most_important(setting: str, tmp_path: Path) -> None:
+    found = made_up(tmp_path / "study", 24, setting)
+    assert found is not None
+    assert next(iter(found)) == setting
+    assert found[setting] > 0.7
+    assert sum(found.values()) == pytest.approx(1)
+    assert made_up(tmp_path / "again", 24, setting) == found
+
+
+def test_there_is_no_importance_in_too_few_trials_or_in_equal_ones(tmp_path: Path) -> None:
+    assert made_up(tmp_path / "few", 3) is None
+    assert made_up(tmp_path / "enough", 4) is not None
+    folder = tmp_path / "equal"
+    folder.mkdir()
+    within = {"model.depth": optuna.distributions.IntDistribution(1, 8)}
+    with trials.study_of(folder, FAST) as study:
+        for depth in range(1, 7):
+            one = optuna.trial.create_trial(params={"model.depth": depth}, distributions=within, value=0.5)
+            study.add_trial(one)
+    assert tuning._importance(folder, FAST) is None
 
 
 def test_a_trial_that_lags_behind_is_given_up(done: Search, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 
 from tumorlens import bundle, config
 from tumorlens.cli.main import main
-from tumorlens.errors import ModelError, UsageError
+from tumorlens.errors import DataError, ModelError, UsageError
 from tumorlens.pipeline.verifying import Check, verify
 from tumorlens.pipeline.verifying.checks import compared
+from tumorlens.pipeline.verifying.pages import settings_of
+from tumorlens.report.card import model_card
 from tumorlens.training.shuffled import shuffled
 
 SCORES, ANSWERS, AGAIN = "scores, from predictions.csv", "answers, against manifest.csv", "answers again"
@@ -24,6 +26,7 @@ FITTED, VERDICTS = "calibration, sets and thresholds, fitted again", "sets and v
 PUBLIC, TABLE = "metrics.json of the bundle", "predictions.csv of the bundle"
 FACTS, CARD = "network and data, from bundle.json", "model card, from metrics.json"
 FILES, REPORT = "SHA-256 of the bundle's files", "report, from metrics.json"
+STORED = "claims that a bundle alone cannot show"
 EVERY = (SCORES, ANSWERS, FITTED, VERDICTS, PUBLIC, TABLE, FACTS, CARD, FILES, REPORT, AGAIN)
 
 
@@ -84,7 +87,24 @@ def test_an_honest_run_holds(run: Path) -> None:
 
 def test_an_honest_bundle_holds_without_its_run(run: Path, gated_run: Path) -> None:
     for folder in (run, gated_run):
-        assert [check.ok for check in verify(folder / "bundle")] == [True] * 6 + [None]
+        found = checks(folder / "bundle")
+        assert [name for name, check in found.items() if check.ok is None] == [STORED, AGAIN]
+        assert [check.ok for check in found.values()].count(True) == len(found) - 2 == 6
+
+
+def test_a_bundle_tells_which_claims_it_cannot_recompute(run: Path) -> None:
+    claimed = json.loads(bundle.load(run).read("metrics.json"))
+    found = checks(run / "bundle")[STORED]
+    assert claimed["localisation"], "this run has scores of maps"
+    for name in ("localisation", "clever_hans", "shortcut", "cross_validation", "out_of_fold"):
+        assert (f" {name}" in f" {found.detail}") == bool(claimed.get(name)), name
+    assert "test.pointing_game" in found.detail
+    assert STORED not in checks(run, slices=1), "its folder holds what they are made from"
+    for name in ("localisation", "clever_hans", "shortcut"):
+        claimed[name] = None
+    claimed["test"]["pointing_game"] = None
+    rewritten(run, {"metrics.json": json.dumps(claimed).encode()})
+    assert STORED not in checks(run / "bundle"), "nothing is left to say this of"
 
 
 def test_an_honest_calibrated_run_holds(gated_run: Path) -> None:
@@ -120,6 +140,10 @@ def test_a_changed_claim_is_found(run: Path, claim: str) -> None:
     found = wrong(run, slices=1)
     assert SCORES in found
     assert PUBLIC in found
+
+
+def test_the_command_ends_with_1_where_a_claim_is_wrong(run: Path) -> None:
+    changed(run / "metrics.json", CLAIMS["a score"])
     assert main(["verify", str(run), "-q", "--slices", "1"]) == 1
 
 
@@ -293,31 +317,26 @@ def test_a_run_that_has_not_finished_is_refused(run: Path) -> None:
         verify(run)
 
 
-def test_a_bundle_is_asked_again_where_its_pictures_are_at_hand(
-    gated_run: Path, phantom_folder: Path, tmp_path: Path
-) -> None:
-    alone = shutil.copytree(gated_run / "bundle", tmp_path / "alone")
-    found = checks(alone, data=[phantom_folder], slices=30)
-    assert found[AGAIN].ok
-    assert found[AGAIN].detail.startswith("30 slices")
-    held = len((gated_run / "predictions.csv").read_text().splitlines()) - 1
-    assert f"{held} of its {held} slices are in DATA" in found[AGAIN].detail
-    assert found["classes, against DATA"].ok
-    # The same through the command, of a run whose pictures are looked for elsewhere.
-    words = ["verify", str(gated_run), "-q", "--slices", "5", "--data", str(phantom_folder)]
-    assert main(words) == 0
+@pytest.mark.parametrize("name", ["run.json", "metrics.json"])
+def test_a_damaged_file_is_named(run: Path, name: str) -> None:
+    whole = (run / name).read_text()
+    for text in (whole[: len(whole) // 2], "[]", "\x00\xff", ""):
+        (run / name).write_text(text, encoding="latin-1")
+        with pytest.raises(UsageError, match=f"{name} is damaged") as caught:
+            verify(run)
+        assert "restore that file" in caught.value.hint
+    assert main(["verify", str(run), "-q"]) == 2
 
 
-def test_other_pictures_and_other_classes_are_told(gated_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(phantom_folder, tmp_path / "other")
-    (other / "glioma").rename(other / "x")
-    (other / "pituitary").rename(other / "glioma")
-    (other / "x").rename(other / "pituitary")
-    (other / "manifest.csv").unlink()
-    assert "classes, against DATA" in wrong(gated_run / "bundle", data=other, slices=5)
-    found = checks(gated_run / "bundle", data="phantom:20", slices=5)
-    assert found[AGAIN].ok is None
-    assert found[AGAIN].detail.startswith("none of the")
+def test_a_run_that_has_lost_a_file_is_no_bundle(run: Path) -> None:
+    """Of which less is checked."""
+    rows = (run / "manifest.csv").read_text()
+    (run / "manifest.csv").write_text(rows.split("\n", 1)[0] + "\n")
+    with pytest.raises(DataError, match=r"manifest\.csv is damaged"):
+        verify(run)
+    (run / "run.json").unlink()
+    with pytest.raises(UsageError, match=r"run\.json is missing"):
+        verify(run)
 
 
 def test_a_network_that_answers_otherwise_is_found_with_its_pictures(calibrated: Path, phantom_folder: Path) -> None:
@@ -325,8 +344,6 @@ def test_a_network_that_answers_otherwise_is_found_with_its_pictures(calibrated:
     network = shuffled(bundle.load(calibrated).model, 1)
     public = json.loads(bundle.load(calibrated).read("metrics.json"))
     from tumorlens.bundle.info import sha256
-    from tumorlens.pipeline.verifying.pages import settings_of
-    from tumorlens.report.card import model_card
 
     public["model"]["sha256"] = sha256(network)
     card = model_card(public, config.to_toml(settings_of(bundle.load(calibrated))))
@@ -334,47 +351,6 @@ def test_a_network_that_answers_otherwise_is_found_with_its_pictures(calibrated:
     rewritten(calibrated, files)
     assert wrong(calibrated / "bundle") == {}, "without pictures nothing speaks against it"
     assert list(wrong(calibrated / "bundle", data=phantom_folder, slices=20)) == [AGAIN]
-
-
-def test_text_in_a_picture_is_no_difference(gated_run: Path, phantom_folder: Path, tmp_path: Path) -> None:
-    """The table says what the product says of slices whose header warns of burnt-in text."""
-    pydicom = pytest.importorskip("pydicom")
-    import cv2
-
-    from tumorlens.evaluation import PredictionTable
-    from tumorlens.inference import Predictor
-    from tumorlens.pipeline.evaluating import evaluate
-    from tumorlens.pipeline.reporter import Reporter
-    from tumorlens.pipeline.verifying.reasking import asked_again
-
-    with (gated_run / "predictions.csv").open(newline="") as file:
-        sure = [row for row in csv.DictReader(file) if row["accepted"] == "true"][:8]
-    assert len(sure) == 8, "the run accepts some answers"
-    places = {row["id"]: row["path"] for row in csv.DictReader((gated_run / "manifest.csv").open(newline=""))}
-    lines = ["path,label,patient"]
-    for number, row in enumerate(sure):
-        data = pydicom.Dataset()
-        data.SOPClassUID, data.SOPInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid()
-        data.Modality, data.PatientID, data.BurnedInAnnotation = "MR", f"P{number}", "YES" if number % 2 else "NO"
-        pixels = cv2.imread(str(gated_run / places[row["id"]]), cv2.IMREAD_GRAYSCALE)
-        data.Rows, data.Columns = pixels.shape
-        data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
-        data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
-        data.PixelData = pixels.tobytes()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        data.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
-        lines.append(f"{number}.dcm,{row['label']},P{number}")
-    (tmp_path / "some.csv").write_text("\n".join(lines) + "\n")
-    alone = shutil.copytree(gated_run / "bundle", tmp_path / "alone")
-    evaluate(alone, tmp_path / "some.csv", settings={"data": {"audit": "copies"}}, out=tmp_path / "out")
-    table = PredictionTable.read_csv(tmp_path / "out" / "predictions.csv")
-    assert set(table.burnt_in) == {True, False}
-    assert not any(accepted for accepted, text in zip(table.accepted, table.burnt_in, strict=True) if text)
-    assert any(accepted for accepted, text in zip(table.accepted, table.burnt_in, strict=True) if not text)
-    where: dict[str, tuple[str, int | None]] = {name: (name, None) for name in table.ids}
-    found = asked_again(table, where, Predictor(bundle.load(alone)), 8, 0, Reporter())
-    assert (found.ok, found.detail.split(",")[0]) == (True, f"{len(table)} slices")
 
 
 def test_scores_of_earlier_versions_lack_all_later_ones_or_none() -> None:

@@ -14,7 +14,10 @@ import pytest
 
 from tumorlens import bundle, config
 from tumorlens.bundle.info import sha256
-from tumorlens.pipeline.crossvalidating import crossval
+from tumorlens.cli.main import main
+from tumorlens.errors import UsageError
+from tumorlens.pipeline import crossscoring
+from tumorlens.pipeline.crossvalidating import crossval, resume
 from tumorlens.pipeline.training import train
 from tumorlens.pipeline.verifying import Check, verify
 from tumorlens.pipeline.verifying.pages import settings_of
@@ -35,6 +38,7 @@ PUBLIC, TABLE, FACTS = (
 )
 KERAS, AGAIN = "network, against the Keras network of its training", "answers again"
 OWN = "scores, from the bundle's predictions.csv"
+STORED = "claims that a bundle alone cannot show"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,9 @@ def made(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUMORLENS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         out = tmp_path_factory.mktemp("verified") / "cv"
-        settings = config.load(None, (*SMALL, "evaluate.final=true"))
+        # The last network is trained to the end all the same: no slices are left to choose an epoch by.
+        early = ("train.patience=5", "train.keep=best")
+        settings = config.load(None, (*SMALL, *early, "evaluate.final=true"))
         return crossval(phantom_folder / "manifest.csv", settings=settings, out=out).folder
 
 
@@ -109,7 +115,9 @@ def test_an_honest_one_holds(made: Path) -> None:
 
 def test_its_bundle_alone_holds_and_is_asked_about_what_it_learned_from(alone: Path, phantom_folder: Path) -> None:
     found = checks(alone, data=phantom_folder, slices=30)
-    assert [check for check in found.values() if check.ok is not True] == []
+    assert [name for name, check in found.items() if check.ok is not True] == [STORED]
+    assert found[STORED].ok is None
+    assert "out_of_fold" in found[STORED].detail
     assert {OWN, FITTED, VERDICTS, "temperatures of the folds, fitted again", "classes, against DATA"} < set(found)
     assert "30 slices that it learned from" in found[AGAIN].detail
 
@@ -121,6 +129,61 @@ def test_pictures_that_are_gone_hide_nothing_else(folder: Path) -> None:
         f"{AGAIN}, fold 1", f"{AGAIN}, fold 2", AGAIN, KERAS,
     }  # fmt: skip
     assert all(check.ok is not False for check in found.values())
+
+
+def test_a_training_that_has_not_finished_is_named(folder: Path) -> None:
+    for number, missing in (("1", "bundle"), ("2", "")):
+        place = folder / "seed-0" / "folds" / number
+        shutil.move(place / missing, folder / "away")
+        with pytest.raises(UsageError, match=f"{place} has not finished") as caught:
+            verify(folder)
+        assert f"tumorlens crossval --resume {folder}" in caught.value.hint
+        assert main(["verify", str(folder), "-q"]) == 2
+        shutil.move(folder / "away", place / missing)
+
+
+def test_damaged_scores_of_a_training_are_named(folder: Path) -> None:
+    path = folder / "seed-0" / "folds" / "1" / "metrics.json"
+    whole = json.loads(path.read_text())
+    without = {key: value for key, value in whole.items() if key != "test"}
+    for text in (json.dumps(without), json.dumps(whole | {"training": {}}), path.read_text()[:99], "[]"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=f"{path} is damaged") as caught:
+            verify(folder)
+        assert "tumorlens crossval --resume" in caught.value.hint
+
+
+def test_a_damaged_audit_is_found(folder: Path) -> None:
+    path = folder / "audit.json"
+    path.write_text(path.read_text()[:99])
+    (found,) = verify(folder)
+    assert (found.name, found.ok) == (SCORES, False)
+    assert "damaged" in found.detail
+
+
+def test_a_last_network_that_is_not_there_is_told(folder: Path) -> None:
+    (folder / "bundle" / "bundle.json").unlink()
+    found = checks(folder)
+    assert [check for check in found.values() if check.ok is False] == []
+    last = found["network trained on every slice"]
+    assert last.ok is None
+    assert f"tumorlens crossval --resume {folder}" in last.detail
+
+
+def test_a_finished_one_is_left_alone_by_a_newer_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "log.txt"}
+    monkeypatch.setattr(crossscoring, "__version__", "99.0")
+    again = resume(folder)
+    assert [path for path, content in before.items() if path.read_bytes() != content] == []
+    assert again.metrics == json.loads((folder / "metrics.json").read_text())
+    assert again.report == folder / "report.html"
+    assert wrong(folder) == set()
+    # What is missing is made: a report, and the scores of trainings that were not all there.
+    (folder / "report.html").unlink()
+    assert resume(folder).report == folder / "report.html"
+    assert (folder / "report.html").is_file()
+    (folder / "seed-0" / "folds" / "1" / "metrics.json").unlink()
+    assert resume(folder).metrics["versions"]["tumorlens"] == "99.0"
 
 
 def test_changed_claims_are_found(folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -107,6 +107,12 @@ def value_of(settings: Settings, key: str) -> Value:
     section, _, last = key.partition(".")
     value: Value = getattr(getattr(settings, section), last)
     return value
+
+
+def is_whole(key: str) -> bool:
+    """Whether a setting is a whole number. Its type says so: ``low = 0`` may begin a range of any numbers."""
+    section, _, last = key.partition(".")
+    return get_type_hints(get_type_hints(Settings)[section])[last] is int
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tumorlens import __version__
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
+from tumorlens.errors import UsageError
 from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.metrics import evaluate_table
@@ -171,12 +172,24 @@ def _in_fold(manifest: Manifest, name: str) -> Manifest:
 
 
 def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
-    """One training in a line."""
-    metrics = runs.finished(folds.place_of(folder / f"seed-{seed}", fold)) or {}
-    test, training = metrics["test"], metrics["training"]
-    return {
-        "seed": seed,
-        "fold": fold,
-        **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
-        **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
-    }
+    """One training in a line.
+
+    Raises:
+        UsageError: when it has not finished, or its ``metrics.json`` is damaged.
+    """
+    place = folds.place_of(folder / f"seed-{seed}", fold)
+    again = f"finish it with: {runs.continuing(folder)}"
+    try:
+        metrics = runs.finished(place)
+        if metrics is None:
+            raise UsageError(f"{place} has not finished", hint=again)
+        test, training = metrics["test"], metrics["training"]
+        return {
+            "seed": seed,
+            "fold": fold,
+            **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
+            **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        path = place / "metrics.json"
+        raise UsageError(f"{path} is damaged", hint=f"restore that file, or remove it and {again}") from error

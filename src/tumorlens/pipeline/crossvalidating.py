@@ -8,6 +8,7 @@ each training (``seed-<s>/folds/<k>``), the out-of-fold answers of each seed (``
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -238,6 +239,8 @@ def _go_on(
         ended = {place: (place / "bundle" / "bundle.json").is_file() for place in places.values()}
         return sum(whole if ended[place] else spreading.epochs_of(place) for place in places.values())
 
+    if left():
+        (folder / "metrics.json").unlink(missing_ok=True)  # what is trained now has no part in it
     try:
         if workers == spreading.HERE:
             for seed, name in left():
@@ -257,12 +260,33 @@ def _go_on(
     except (Interrupted, KeyboardInterrupt) as stopped:
         message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
         raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
+    metrics, page = _ended(folder, settings), folder / "report.html"
+    if metrics is not None and (page.is_file() or not settings.evaluate.report):
+        tell.note(f"{folder} has already finished; nothing was changed")
+        return CrossValidation(folder, metrics, page if page.is_file() else None)
+    if metrics is None:
+        metrics = _scored(folder, settings, ready, start, tell)
+    return CrossValidation(folder, metrics, _report(folder, tell) if settings.evaluate.report else None)
+
+
+def _ended(folder: Path, settings: Settings) -> dict[str, Any] | None:
+    """``metrics.json`` where nothing is left to do but the report: its bundle says the same, so it is not made anew."""
+    if settings.evaluate.final and not (folder / "bundle" / "bundle.json").is_file():
+        return None
+    try:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none yet, or damaged
+        return None
+    return metrics
+
+
+def _scored(folder: Path, settings: Settings, ready: Standardised, start: runs.Start, tell: Reporter) -> dict[str, Any]:
+    """Write the answers and scores of trainings that have ended, and train on all slices where that is asked for."""
     tell.note("scoring")
     found = crossscoring.score(folder, settings, ready.manifest, start)
     for seed, table in zip(folds.seeds(settings), found.tables, strict=True):
         table.write_csv(folder / f"seed-{seed}" / folds.FOLDS / "predictions.csv")
-    metrics = found.metrics
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", found.metrics)
     if settings.evaluate.final and runs.finished(folder) is None:
         tell.note("training on all slices")
         try:
@@ -270,7 +294,7 @@ def _go_on(
         except (Interrupted, KeyboardInterrupt) as stopped:
             message = stopped.message if isinstance(stopped, Interrupted) else "stopped"
             raise Interrupted(message, hint=f"continue with: {runs.continuing(folder)}") from None
-    return CrossValidation(folder, metrics, _report(folder, tell) if settings.evaluate.report else None)
+    return found.metrics
 
 
 def _report(folder: Path, tell: Reporter) -> Path | None:

@@ -181,10 +181,19 @@ def _not_whole(folder: Path, reason: str) -> UsageError:
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """``metrics.json`` of a run that has finished, which is one with a bundle; None for any other."""
-    if not (folder / "bundle" / "bundle.json").is_file() or not (folder / "metrics.json").is_file():
+    """``metrics.json`` of a run that has finished, which is one with a bundle; None for any other.
+
+    Raises:
+        UsageError: when that file is damaged.
+    """
+    path = folder / "metrics.json"
+    if not (folder / "bundle" / "bundle.json").is_file() or not path.is_file():
         return None
-    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        hint = f"restore that file, or remove it and make it again with: {continuing(folder)}"
+        raise UsageError(f"{path} is damaged", hint=hint) from error
     return metrics
 
 

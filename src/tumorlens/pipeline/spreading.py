@@ -11,12 +11,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tumorlens.errors import EnvironmentFailure, MissingExtraError, TumorLensError, UsageError
+from tumorlens.pipeline import locking
 from tumorlens.pipeline.reporter import Reporter
 
 # Rounds in a row in which workers died and nothing went on by a single epoch.
@@ -40,8 +41,8 @@ class Workers:
 
     @property
     def here(self) -> int:
-        """How many share this machine; of a cluster's machines nothing is known."""
-        return 1 if self.ray else self.jobs
+        """How many share this machine. On a cluster, whose machines nobody knows here, each gets one processor."""
+        return cores() if self.ray else self.jobs
 
 
 # One training at a time, in this process.
@@ -213,6 +214,21 @@ def _patiently(call: Callable[[], None]) -> None:
             if error.code != "running" or time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Inside, a folder in a run is this process's alone, once a worker that was given up has ended.
+
+    For a call that cannot be made twice: one that waits here is not made again by :func:`attempt`, whose patience
+    began earlier.
+
+    Raises:
+        UsageError: ``running``, when the other has not ended within a minute.
+    """
+    with ExitStack() as stack:
+        _patiently(lambda: stack.enter_context(locking.held(folder)))
+        yield
 
 
 @contextmanager

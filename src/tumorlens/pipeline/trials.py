@@ -20,21 +20,22 @@ from typing import Any
 
 from tumorlens import config
 from tumorlens.config import Settings
-from tumorlens.config.space import Space, Value, changed, load_space, value_of
+from tumorlens.config.space import Space, Value, changed, is_whole, load_space, value_of
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import EnvironmentFailure
 from tumorlens.io.atomic import write_json, write_text
 from tumorlens.io.guard import extra, quiet
 from tumorlens.models import start as starting
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import locking, running, runs
+from tumorlens.pipeline import running, runs, spreading
 from tumorlens.pipeline.dataset import standardised
 from tumorlens.pipeline.reporter import LogReporter, Passing, Reporter
 from tumorlens.preprocess.recipe import Recipe
 
 STUDY, TRIALS, SPACE = "study.log", "trials", "space.toml"
-# What a trial is remembered by beside its values.
-FOLDER, REASON = "folder", "reason"
+# What a trial is remembered by beside its values, and the values it was enqueued with: a worker may die before it has
+# taken them up.
+FOLDER, REASON, GIVEN = "folder", "reason", "given"
 # Trials that are seen through before others are measured against the median of all.
 _SEEN_THROUGH = 4
 
@@ -63,12 +64,17 @@ def study_of(folder: Path, settings: Settings) -> Iterator[Any]:
             study_name="tune",
             direction="maximize",
             load_if_exists=True,
+            sampler=_sampler(settings.seed),
             pruner=optuna.pruners.MedianPruner(_SEEN_THROUGH, n_warmup_steps=max(1, settings.train.epochs // 3)),
         )
-        # Each trial draws from its own seed: so the order in which workers ask is the only chance beside it.
-        seed = settings.seed + len(study.get_trials(deepcopy=False))
-        study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
         yield study
+
+
+def _sampler(seed: int) -> Any:
+    import optuna
+
+    with quiet():
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
 
 def present_values(folder: Path, settings: Settings) -> dict[str, Value] | str:
@@ -102,19 +108,24 @@ def enqueue_present(folder: Path, settings: Settings, tell: Reporter) -> None:
             own = value_of(settings, values)
             tell.warn(f"the settings as they are are no trial: the space does not hold {values} = {own}")
         else:
-            study.enqueue_trial(values)
+            study.enqueue_trial(values, user_attrs={GIVEN: values})
 
 
 def mend(folder: Path, settings: Settings) -> None:
-    """Give the values of trials whose worker is gone to new trials, which go on in the same folder."""
+    """Give the values of trials whose worker is gone to new trials, which go on in the same folder.
+
+    What those that had ended have left behind is removed.
+    """
     import optuna
 
     with study_of(folder, settings) as study:
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            if trial.params:
-                place = trial.user_attrs.get(FOLDER, str(trial.number + 1))
-                study.enqueue_trial(trial.params, user_attrs={FOLDER: place})
+            values = trial.user_attrs.get(GIVEN, {}) | trial.params
+            if values and REASON not in trial.user_attrs:
+                study.enqueue_trial(values, user_attrs={FOLDER: _place(trial), GIVEN: values})
+    for trial in ended(folder, settings):
+        _shed(folder / TRIALS / _place(trial))
 
 
 def ended(folder: Path, settings: Settings) -> list[Any]:
@@ -140,16 +151,14 @@ def try_one(folder: Path, _slot: int, until: float, tell: Reporter | None = None
     if until and time.time() > until:
         return
     settings, manifest, start = runs.reopen(folder, "tune")
-    space = load_space(folder / SPACE)
     with study_of(folder, settings) as study:
-        trial = study.ask()
-        values = _proposed(trial, space)
-        place = folder / TRIALS / trial.user_attrs.get(FOLDER, str(trial.number + 1))
-        trial.set_user_attr(FOLDER, place.name)
+        trial, values = _asked(study, settings, load_space(folder / SPACE))
+        place = folder / TRIALS / _place(trial)
         place.mkdir(parents=True, exist_ok=True)
         own = tried(settings, values)
-        write_text(place / "settings.toml", config.to_toml(own, comments=False))
-        with locking.held(place):
+        # Waited for here: if this function were called again, it would ask for another trial, and lose this one.
+        with spreading.held(place):
+            write_text(place / "settings.toml", config.to_toml(own, comments=False))
             log = LogReporter(tell or Reporter(), place / "log.txt")
             log.note(f"trial {trial.number + 1}: " + ", ".join(f"{key} {_short(v)}" for key, v in values.items()))
             try:
@@ -162,6 +171,37 @@ def try_one(folder: Path, _slot: int, until: float, tell: Reporter | None = None
                     raise
                 trial.set_user_attr(REASON, error.message)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            _shed(place)
+
+
+def _place(trial: Any) -> str:
+    """The name of a trial's folder: its number, counted from 1, or that of the trial that it takes up."""
+    return str(trial.user_attrs.get(FOLDER, trial.number + 1))
+
+
+def _shed(place: Path) -> None:
+    """Remove what only a trial that goes on has a use for: weights and the optimizer's state."""
+    for checkpoints in place.glob("*/checkpoints"):
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _asked(study: Any, settings: Settings, space: Space) -> tuple[Any, dict[str, Value]]:
+    """A new trial and its values.
+
+    It draws from a seed of its own: workers that ask at the same time do not draw the same, and the order in which they
+    ask is the only chance beside it.
+    """
+    trial = study.ask()
+    study.sampler = _sampler(settings.seed + _turn(study, trial))
+    values = _proposed(trial, space)
+    trial.set_user_attr(FOLDER, _place(trial))
+    return trial, values
+
+
+def _turn(study: Any, trial: Any) -> int:
+    """Which trial of the search it is, from 0, leaving out those that take up an earlier one."""
+    first = int(_place(trial)) - 1
+    return sum(_place(earlier) == str(earlier.number + 1) for earlier in study.get_trials(deepcopy=False)[:first])
 
 
 def _proposed(trial: Any, space: Space) -> dict[str, Value]:
@@ -169,7 +209,7 @@ def _proposed(trial: Any, space: Space) -> dict[str, Value]:
     for key, within in space.items():
         if within.choices:
             values[key] = trial.suggest_categorical(key, list(within.choices))
-        elif isinstance(within.low, int) and isinstance(within.high, int):
+        elif is_whole(key):
             values[key] = trial.suggest_int(key, within.low, within.high, log=within.log)
         else:
             values[key] = trial.suggest_float(key, within.low, within.high, log=within.log)
@@ -209,7 +249,7 @@ def _value(place: Path, settings: Settings, manifest: Manifest, start: runs.Star
             own / "result.json",
             {"value": values[-1], "epochs": progress.epoch, "seconds": round(progress.seconds, 1), "kept": kept},
         )
-        shutil.rmtree(own / "checkpoints", ignore_errors=True)
+        shutil.rmtree(own / "checkpoints", ignore_errors=True)  # not only at the end: that may be many folds away
     return statistics.fmean(values)
 
 

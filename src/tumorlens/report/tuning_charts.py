@@ -11,9 +11,10 @@ import numpy as np
 from tumorlens.report.charts import Spec, finish
 from tumorlens.report.extra import load
 from tumorlens.report.figures import Stem, new_figure, save, styled
-from tumorlens.report.theme import MUTED, PERCENT_AXIS, TRAIN, VALIDATION
+from tumorlens.report.theme import MUTED, PERCENT_AXIS, TRAIN, VALIDATION, WRONG
 
 _MOST_SETTINGS = 8
+_STATES = {"seen through": VALIDATION, "given up": TRAIN, "failed": WRONG}
 
 
 def values_of(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -43,13 +44,14 @@ def trials_chart(metrics: Mapping[str, Any]) -> Spec:
     axis = alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5) if accuracy else alt.Axis(format="~g", tickCount=5)
     up = alt.Scale(zero=False, nice=True)
     rows = values_of(metrics)
+    states = alt.Scale(domain=list(_STATES), range=list(_STATES.values()))
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("trial:Q", title="Trial", axis=alt.Axis(format="d", tickMinStep=1, grid=False))
     )
     best = base.mark_line(interpolate="step-after", color=MUTED).encode(y=alt.Y("best:Q", scale=up))
     points = base.mark_circle(size=60, opacity=0.85).encode(
         y=alt.Y("value:Q", title=name, scale=up, axis=axis),
-        color=alt.Color("state:N", scale=alt.Scale(domain=["seen through", "given up"], range=[VALIDATION, TRAIN])),
+        color=alt.Color("state:N", scale=states),
         tooltip=[
             alt.Tooltip("trial:Q", title="Trial"),
             alt.Tooltip("state:N", title="State"),
@@ -97,7 +99,7 @@ def trials_figure(metrics: Mapping[str, Any], path: Stem) -> list[Path]:
     with styled():
         figure = new_figure(7.2, 3.2)
         axes = figure.subplots()
-        for state, colour in (("seen through", VALIDATION), ("given up", TRAIN)):
+        for state, colour in _STATES.items():
             own = [row for row in rows if row["state"] == state]
             axes.plot([r["trial"] for r in own], [scale * r["value"] for r in own], "o", color=colour, label=state)
         known = [row for row in rows if row["best"] is not None]

@@ -16,8 +16,8 @@ from tumorlens.pipeline.verifying import earlier
 #: Of a score: the order of a sum may differ between machines, nothing else may.
 CLOSE = 1e-9
 SHOWN = 5
-# Of a document that is damaged, in the code that reads it.
-_LACKING = (KeyError, TypeError, ValueError, IndexError, AttributeError, DataError)
+#: Of a document that is damaged, in the code that reads it.
+LACKING = (KeyError, TypeError, ValueError, IndexError, AttributeError, DataError)
 _ABSENT = object()
 _short = reprlib.Repr()
 _short.maxother = _short.maxstring = 60
@@ -60,9 +60,19 @@ def attempted(name: str, check: Callable[[], Check]) -> Check:
     """A check that fails where what it reads is damaged."""
     try:
         return check()
-    except _LACKING as error:
-        reason = error.message if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-        return Check(name, False, f"what it is made from is damaged: {reason}")
+    except LACKING as error:
+        return of_damaged(name, error)
+
+
+def of_damaged(name: str, error: Exception) -> Check:
+    """A check that fails because what it reads is damaged.
+
+    Args:
+        name: of the check.
+        error: one of :data:`LACKING`.
+    """
+    reason = error.message if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+    return Check(name, False, f"what it is made from is damaged: {reason}")
 
 
 def compared(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from tumorlens import bundle
 from tumorlens.errors import UsageError
+from tumorlens.pipeline import runs
 from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying.checks import Check
-from tumorlens.pipeline.verifying.kept import open_folder
+from tumorlens.pipeline.verifying.kept import document, open_folder
 from tumorlens.pipeline.verifying.of_bundle import of_bundle
 from tumorlens.pipeline.verifying.of_crossval import of_crossval
 from tumorlens.pipeline.verifying.of_run import of_run
@@ -39,13 +39,15 @@ def verify(
 
     Raises:
         ModelError: when there is no such model, or its network was changed.
-        UsageError: for a run that has not finished, or a search for settings.
+        UsageError: for a run that has not finished or has a damaged file, or a search for settings.
         DataError: when a table of a run is damaged, or DATA cannot be read.
     """
     tell, folder = reporter or Reporter(), Path(model)
+    if (folder / "config.toml").is_file():
+        runs.check_begun(folder)  # or a run that has lost a file would pass for a bundle
     if not (folder / "run.json").is_file():
         return of_bundle(bundle.load(model), data, slices, seed, tell)
-    kind = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("kind", "training")
+    kind = document(folder / "run.json").get("kind", "training")
     if kind == "tune":
         raise UsageError(f"{folder} is a search for settings", hint="verify a run that was trained with what it found")
     check = of_crossval if kind == "crossval" else of_run

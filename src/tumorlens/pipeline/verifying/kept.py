@@ -55,10 +55,39 @@ def open_folder(folder: Path, kind: str) -> Kept:
         DataError: when ``manifest.csv`` is damaged.
     """
     if not (folder / "metrics.json").is_file():
-        raise UsageError(f"{folder} has not finished", hint=f"finish it with: {runs.continuing(folder)}")
+        raise unfinished(folder, folder)
     settings, start = runs.begun(folder, kind)
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return Kept(folder, settings, start, manifest_of(folder), metrics)
+    return Kept(folder, settings, start, manifest_of(folder), document(folder / "metrics.json"))
+
+
+def document(path: Path) -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path) from error
+    if not isinstance(found, dict):
+        raise damaged(path)
+    return found
+
+
+def damaged(path: Path) -> UsageError:
+    """That a file of a run cannot be read."""
+    return UsageError(f"{path} is damaged", hint="restore that file, or make the run again in another folder")
+
+
+def unfinished(folder: Path, whole: Path) -> UsageError:
+    """That a training has not finished.
+
+    Args:
+        folder: of the training.
+        whole: of the run that it is part of, or the same.
+    """
+    return UsageError(f"{folder} has not finished", hint=f"finish it with: {runs.continuing(whole)}")
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -70,9 +99,12 @@ def manifest_of(folder: Path) -> Manifest:
     path = folder / "manifest.csv"
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return Manifest(tuple(_row(folder, line) for line in csv.DictReader(file)))
+            found = Manifest(tuple(_row(folder, line) for line in csv.DictReader(file)))
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{path} is damaged: {type(error).__name__}", hint="restore that file") from error
+    if not len(found):
+        raise DataError(f"{path} is damaged: it lists no slice", hint="restore that file")
+    return found
 
 
 def _row(folder: Path, line: dict[str, str]) -> Row:

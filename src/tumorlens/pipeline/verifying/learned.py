@@ -7,7 +7,6 @@ named slices that they had not seen.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,15 @@ from tumorlens.inference.engine import Engine
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.pipeline.kerasfile import keras_file
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.verifying.binomial import at_most, least
 from tumorlens.pipeline.verifying.checks import Check
 from tumorlens.pipeline.verifying.reasking import NAME, Drawn, Places
 from tumorlens.preprocess import standardise, to_input
 from tumorlens.training.export import TOLERANCE, compare
 
 _COMPARED = 64
-# Standard errors below the accuracy that is claimed, which chance does not explain.
-_BELOW = 3.0
+#: How often, at most, a network that is as good as the others is called worse (:func:`worse`).
+FALSE_ALARMS = 0.002
 
 
 def against_keras(loaded: Bundle, places: Places, seed: int) -> Check:
@@ -70,6 +70,9 @@ def named_rightly(
 ) -> Check:
     """Whether a network names slices that it learned from no worse than others of its recipe named unseen ones.
 
+    One that is as good as they are fails at most twice in a thousand times (:func:`worse`); as a network names what it
+    learned from better than what it has not seen, an honest one fails less often still.
+
     Args:
         table: the others' answers, with the classes.
         places: file and frame of its slices, by the names that it gives them.
@@ -90,11 +93,28 @@ def named_rightly(
     if not asked:
         return Check(NAME, None, "no picture is where it was")
     claimed = float(table.correct.mean())
-    least = claimed - _BELOW * math.sqrt(claimed * (1 - claimed) / asked)
     told = (
         f"{asked} slices that it learned from, {right / asked:.1%} named rightly (others of its recipe, out of fold: "
         f"{claimed:.1%}); no answers of its own are stored to compare with{drawn.missing}"
     )
-    if right / asked < least:
+    if worse(right, asked, int(table.correct.sum()), len(table)):
         return Check(NAME, False, told)
     return Check(NAME, True if asked == drawn.wanted else None, told)
+
+
+def worse(right: int, asked: int, others: int, count: int) -> bool:
+    """Whether a network's answers are worse than chance makes those of a network as good as the others.
+
+    The accuracy of the others is known from so many answers only, so the lowest that their answers allow is held
+    against the network (one-sided Clopper-Pearson bound); worse is one that would then be right so seldom by exact
+    binomial chance. Bound and chance may each be wrong in one of 1 000 cases, so an equally good network is called
+    worse in at most 2 of 1 000 (:data:`FALSE_ALARMS`), where slices err independently of each other.
+
+    Args:
+        right: its right answers.
+        asked: its answers.
+        others: right answers of the others.
+        count: answers of the others.
+    """
+    level = FALSE_ALARMS / 2
+    return at_most(right, asked, least(others, count, level)) < level

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tumorlens import io
 from tumorlens.bundle import slice_hash
-from tumorlens.config import Settings
+from tumorlens.config import DataSettings, Settings
 from tumorlens.data.manifest import Row
 from tumorlens.errors import InputError
 from tumorlens.evaluation.table import PredictionTable
@@ -40,14 +40,15 @@ def matched(table: PredictionTable, data: Data, settings: Settings, tell: Report
 
     Args:
         table: its names are hashes (:func:`tumorlens.bundle.slice_hash`), with ``-2``, … where one comes again.
-        data: read with the columns and masks of the settings.
-        settings: of the bundle.
+        data: no column of it is needed, whatever columns the bundle's training named: files are told by content.
+        settings: of the bundle, for the smallest mask that names a class.
         tell: told how it goes.
 
     Raises:
         DataError: when there is nothing to read.
     """
-    manifest = read(data, settings=settings.data, reporter=tell)
+    masks = DataSettings(min_mask_pixels=settings.data.min_mask_pixels)
+    manifest = read(data, settings=masks, reporter=tell)
     paths = list(dict.fromkeys(row.path for row in manifest))
     digests: dict[str, str] = {}
     with tell.progress("comparing files") as progress:

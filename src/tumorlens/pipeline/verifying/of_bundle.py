@@ -26,6 +26,9 @@ from tumorlens.pipeline.verifying.pages import card_again, settings_of
 from tumorlens.pipeline.verifying.reasking import NAME, asked_again
 
 _SCORES = "scores, from the bundle's predictions.csv"
+_STORED = "claims that a bundle alone cannot show"
+# Tables of metrics.json that are made from what does not travel: maps and edited slices, the audit, other trainings.
+_NOT_TRAVELLING = ("localisation", "clever_hans", "shortcut", "cross_validation", "out_of_fold")
 _NOT_TOLD = "its folds are not named by numbers, so the bundle does not tell their temperatures"
 
 
@@ -48,6 +51,7 @@ def of_bundle(loaded: Bundle, data: Data | None, slices: int, seed: int, tell: R
     check = _of_folds if stored.get("out_of_fold") else _of_training
     return [
         *check(table, predictor, stored, settings),
+        *_stored_only(table, stored),
         facts_again(loaded, stored, table),
         attempted("model card, from metrics.json", lambda: card_again(stored, settings, loaded)),
         files_again(loaded),
@@ -102,9 +106,8 @@ def _of_folds(
     table: PredictionTable, predictor: Predictor, stored: Mapping[str, Any], settings: Settings
 ) -> list[Check]:
     """Those of a network that learned from every slice, beside the answers of others of its recipe."""
-    calibration = stored.get("calibration") or {}
-    temperatures = calibration.get("temperatures") or {}
-    told = not calibration or all(map(is_number, table.folds))
+    temperatures = (stored.get("calibration") or {}).get("temperatures") or {}
+    told = _tells_temperatures(table, stored)
 
     def scores() -> Check:
         tested = rescoring.split_scores(table, "test", settings.evaluate.alpha, settings)
@@ -130,8 +133,25 @@ def _of_folds(
     ]
 
 
+def _tells_temperatures(table: PredictionTable, stored: Mapping[str, Any]) -> bool:
+    """Whether the answers can be uncalibrated: folds that may be named after somebody have no temperature here."""
+    return not stored.get("calibration") or all(map(is_number, table.folds))
+
+
+def _stored_only(table: PredictionTable, stored: Mapping[str, Any]) -> list[Check]:
+    """A line that names the tables that nothing in a bundle gives again; none where it claims none of them."""
+    names = [name for name in _NOT_TRAVELLING if stored.get(name)]
+    if stored.get("out_of_fold") and not _tells_temperatures(table, stored):
+        names += [name for name in ("calibration", "series") if stored.get(name)]
+    if not names:
+        return []
+    told = [f"{name} (and test.pointing_game)" if name == "localisation" else name for name in names]
+    why = "only compared with the words of the model card; verify the run's folder"
+    return [Check(_STORED, None, f"of metrics.json {', '.join(told)}: {why}")]
+
+
 def _with_maps(tested: dict[str, Any] | None, stored: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Of maps a bundle holds no answers, only their scores."""
+    """Scores with those of the maps, whose answers no bundle holds: all that is checked of these is that they agree."""
     return tested and {**tested, "pointing_game": placing.pointing_game(stored.get("localisation"))}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tumorlens import bundle
 from tumorlens.bundle.info import sha256
 from tumorlens.data import split as splitting
+from tumorlens.errors import DataError
 from tumorlens.evaluation.metrics import evaluate_table
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
@@ -16,8 +17,8 @@ from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.public import public_metrics
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying import refitting
-from tumorlens.pipeline.verifying.checks import Check, attempted, compared, of_wrong
-from tumorlens.pipeline.verifying.kept import Kept, against_manifest
+from tumorlens.pipeline.verifying.checks import LACKING, Check, attempted, compared, of_damaged, of_wrong
+from tumorlens.pipeline.verifying.kept import Kept, against_manifest, document, unfinished
 from tumorlens.pipeline.verifying.learned import against_keras, named_rightly
 from tumorlens.pipeline.verifying.of_bundle import asked_with, claimed, facts_again, files_again
 from tumorlens.pipeline.verifying.of_run import PUBLIC
@@ -26,7 +27,9 @@ from tumorlens.pipeline.verifying.reasking import NAME, asked_again
 from tumorlens.pipeline.verifying.same_table import answers_again, travelling_again
 from tumorlens.report import crossval_page
 
+_SCORES = "scores, from the trainings' predictions.csv"
 _TRAININGS = "scores of each training, from its predictions.csv"
+_LAST = "network trained on every slice"
 _KEYS = ("n", "accuracy", "balanced_accuracy", "patient_accuracy")
 
 
@@ -43,12 +46,17 @@ def of_crossval(kept: Kept, data: Data | None, slices: int, seed: int, tell: Rep
     Raises:
         ModelError: when a bundle claims nothing, or was changed.
         DataError: when a table is damaged, or DATA cannot be read.
-        UsageError: when a training has not finished.
+        UsageError: when a training has not finished, or its ``metrics.json`` is damaged.
     """
     settings, planned = kept.settings, folds.plan(kept.manifest, kept.settings)
-    scored = crossscoring.score(kept.folder, settings, kept.manifest, kept.start)
-    again = {**scored.metrics, "versions": _versions(kept, scored)}
-    found = [compared("scores, from the trainings' predictions.csv", again, kept.metrics, whole=True)]
+    _check_finished(kept, planned)
+    try:
+        scored = crossscoring.score(kept.folder, settings, kept.manifest, kept.start)
+    except DataError:
+        raise  # it names the file
+    except LACKING as error:
+        return [of_damaged(_SCORES, error)]  # everything else stands on them
+    found = [attempted(_SCORES, lambda: _scores_again(kept, scored))]
     tested = [replace(row, split="test") for row in kept.manifest if row.fold]
     for one, table in zip(folds.seeds(settings), scored.tables, strict=True):
         there = PredictionTable.read_csv(kept.folder / f"seed-{one}" / folds.FOLDS / "predictions.csv")
@@ -69,7 +77,23 @@ def of_crossval(kept: Kept, data: Data | None, slices: int, seed: int, tell: Rep
         table = PredictionTable.read_csv(place / "predictions.csv").where("test")
         predictor, name = Predictor(bundle.load(place)), f"{NAME}, fold {fold.name}"
         found.append(asked_again(table, kept.places, predictor, each, seed, tell, name))
-    return found + (_last(kept, scored, data, slices, seed, tell) if (kept.folder / "bundle").is_dir() else [])
+    if (kept.folder / "bundle" / "bundle.json").is_file():
+        return found + _last(kept, scored, data, slices, seed, tell)
+    if settings.evaluate.final:
+        found.append(Check(_LAST, None, f"it is not there; train it with: {runs.continuing(kept.folder)}"))
+    return found
+
+
+def _check_finished(kept: Kept, planned: list[folds.Fold]) -> None:
+    for seed in folds.seeds(kept.settings):
+        for fold in planned:
+            place = folds.place_of(kept.folder / f"seed-{seed}", fold.name)
+            if not all((place / name).is_file() for name in ("metrics.json", "bundle/bundle.json")):
+                raise unfinished(place, kept.folder)
+
+
+def _scores_again(kept: Kept, scored: crossscoring.Scored) -> Check:
+    return compared(_SCORES, {**scored.metrics, "versions": _versions(kept, scored)}, kept.metrics, whole=True)
 
 
 def _versions(kept: Kept, scored: crossscoring.Scored) -> dict[str, Any]:
@@ -83,7 +107,7 @@ def _trainings_again(kept: Kept, planned: list[folds.Fold]) -> Check:
     for seed in folds.seeds(kept.settings):
         for fold in planned:
             place, leaked = folds.place_of(kept.folder / f"seed-{seed}", fold.name), splitting.leaked(fold.manifest)
-            metrics, loaded = runs.finished(place) or {}, bundle.load(place)
+            metrics, loaded = document(place / "metrics.json"), bundle.load(place)
             table = PredictionTable.read_csv(place / "predictions.csv").where("test")
             test = evaluate_table(table.where([name not in leaked for name in table.ids]), bootstrap=1)
             again = {
@@ -106,7 +130,7 @@ def _last(
     """The checks of the network that was trained on every slice."""
     settings, loaded = kept.settings, bundle.load(kept.folder)
     public, predictor, travelling = claimed(loaded), Predictor(loaded), PredictionTable.of_bundle(loaded)
-    start = runs.begun(kept.folder / final.FINAL)[1]
+    trained, start = runs.begun(kept.folder / final.FINAL)  # it may have other settings for when to stop
     if loaded.info.rejection is None:
         scored = scored.without_gate(settings)
 
@@ -122,7 +146,7 @@ def _last(
         travelling_again(scored.table, travelling),
         refitting.trust_again(fields, loaded.info),
         facts_again(loaded, public, travelling),
-        attempted("model card, from metrics.json", lambda: card_again(public, settings, loaded)),
+        attempted("model card, from metrics.json", lambda: card_again(public, trained, loaded)),
         files_again(loaded),
         against_keras(loaded, kept.places, seed),
     ]
