@@ -192,6 +192,10 @@ def test_every_format(style: str, finished_run: Path, phantom_folder: Path) -> N
     done = tumorlens("predict", *paths, "--model", finished_run, "--format", style)
     assert done.returncode == 0
     assert all(str(path) in done.stdout for path in paths)
+
+
+def test_a_list_on_stdin_is_answered_in_its_order(finished_run: Path, phantom_folder: Path) -> None:
+    paths = sorted((phantom_folder / "no_tumor").glob("*.png"), reverse=True)[:2]
     listed = subprocess.run(
         [sys.executable, "-m", "tumorlens", "predict", "-", "--model", str(finished_run), "--format", "jsonl"],
         input="\n".join(map(str, paths)),

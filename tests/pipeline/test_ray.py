@@ -13,9 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.pipeline.conftest import POISON
 
 from tumorlens import config, data
 from tumorlens.evaluation import PredictionTable
@@ -34,6 +36,23 @@ SETTINGS = (
     "evaluate.report=false",
     "data.audit=copies",
 )
+# In all processes of the machines. A worker that answers for an archive waits after more slices than Ray gives it at a
+# time (4 chunks of 32): however fast they are, both machines have answered something then, and are at work.
+EARLY = f"""{POISON}
+from pathlib import Path
+
+seen = set()
+
+def counted(event, words):
+    if event == "open" and str(words[0]).startswith("scans/"):
+        seen.add(words[0])
+        if len(seen) > 128 and not Path("go").exists():
+            Path(f"waits-{{os.getpid()}}").touch()
+            while not Path("go").exists():
+                time.sleep(0.05)
+
+sys.addaudithook(counted)
+"""
 
 
 def descendants(pid: int) -> list[int]:
@@ -75,6 +94,7 @@ def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     assert RAY is not None, "the development install brings Ray"
     # Usually Ray's workers give way to everything else on a machine, which here would be the other tests.
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    environment["RAY_health_check_period_ms"] = "500"  # five in vain, and a machine is given up: usually after 15 s
     command = [RAY, "start", "--block", "--num-cpus=1", "--disable-usage-stats", *arguments]
     node = subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT, env=environment)
     deadline = time.monotonic() + 120
@@ -87,12 +107,20 @@ def start(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture(scope="module")
-def address(poison: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def early(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with :data:`EARLY`."""
+    folder = tmp_path_factory.mktemp("early-on-machines")
+    (folder / "sitecustomize.py").write_text(EARLY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(early: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster of one machine, which outlives those that join it; a poisoned file kills its workers."""
     place = tempfile.mkdtemp(prefix="ray-")  # pytest's own folders are too long for the names of sockets
     log = tmp_path_factory.mktemp("cluster") / "head.log"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(poison))
+        patch.setenv("PYTHONPATH", str(early))
         head = start(
             log,
             "--head",
@@ -110,29 +138,68 @@ def address(poison: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         shutil.rmtree(place, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Machine:
+    """One that has joined the cluster, with a cache of its own."""
+
+    node: subprocess.Popen[bytes]
+    cache: Path
+
+
+@pytest.fixture(scope="module")
+def joined(address: str) -> Iterator[list[Machine]]:
+    """All machines that have joined the cluster, dead or alive."""
+    machines: list[Machine] = []
+    yield machines
+    for machine in machines:
+        kill(machine.node)
+
+
 @pytest.fixture
-def second(address: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A second machine of the cluster."""
-    machine = start(tmp_path / "second.log", f"--address={address}")
-    try:
-        yield machine
-    finally:
-        kill(machine)
+def second(address: str, joined: list[Machine], early: Path, tmp_path: Path) -> Machine:
+    """A second machine of the cluster: that of the test before, unless that has killed it."""
+    if not joined or joined[-1].node.poll() is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(early))
+            patch.setenv("TUMORLENS_CACHE", str(tmp_path / "cache-of-second"))
+            node = start(tmp_path / "second.log", f"--address={address}")
+        joined.append(Machine(node, tmp_path / "cache-of-second"))
+    return joined[-1]
 
 
 @pytest.mark.timeout(900)
+def test_the_trials_of_a_search_are_shared_by_the_machines(
+    address: str, second: Machine, phantom_folder: Path, tmp_path: Path
+) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text('"train.label_smoothing" = { low = 0.0, high = 0.2 }')
+    overrides = (*SETTINGS, "train.epochs=1", "evaluate.folds=0", "tune.trials=2", "tune.folds=1")
+    found = tune(
+        phantom_folder / "manifest.csv",
+        settings=config.load(None, overrides),
+        space=space,
+        out=tmp_path / "search",
+        workers=Workers(0, address),
+    )
+    assert [one["state"] for one in found.metrics["trials"]] == ["seen through"] * 2
+    assert second.cache.is_dir(), "the second machine has looked at slices"
+    assert "Ray cluster: 2 machines, 2 processors" in (found.folder / "log.txt").read_text()
+
+
+# The machine that the test above leaves.
+@pytest.mark.timeout(900)
 def test_a_machine_that_dies_costs_no_training(
-    address: str, second: subprocess.Popen[bytes], phantom_folder: Path, tmp_path: Path
+    address: str, second: Machine, phantom_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "cv"
     options = [word for change in SETTINGS for word in ("--set", change)]
     command = [sys.executable, "-m", "tumorlens", "crossval", str(phantom_folder / "manifest.csv"), *options]
     with (tmp_path / "log").open("wb") as log:
         driver = subprocess.Popen([*command, "--ray", address, "--out", str(out)], stdout=log, stderr=log)
-    while driver.poll() is None and not any((run / "history.csv").exists() for run in trained_by(second)):
+    while driver.poll() is None and not any((run / "history.csv").exists() for run in trained_by(second.node)):
         time.sleep(0.1)
     assert driver.poll() is None, (tmp_path / "log").read_text()
-    kill(second)
+    kill(second.node)
     assert driver.wait(timeout=600) == 0, (tmp_path / "log").read_text()
     text = (tmp_path / "log").read_text()
     assert "Ray cluster: 2 machines, 2 processors" in text
@@ -141,32 +208,7 @@ def test_a_machine_that_dies_costs_no_training(
     assert sorted(table.ids) == sorted(row.id for row in data.read(str(phantom_folder / "manifest.csv")))
 
 
-@pytest.mark.timeout(900)
-def test_the_trials_of_a_search_are_shared_by_the_machines(
-    address: str, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("TUMORLENS_CACHE", str(tmp_path / "of-second"))
-        second = start(tmp_path / "second.log", f"--address={address}")
-    space = tmp_path / "space.toml"
-    space.write_text('"train.label_smoothing" = { low = 0.0, high = 0.2 }')
-    overrides = (*SETTINGS, "train.epochs=1", "evaluate.folds=0", "tune.trials=2", "tune.folds=1")
-    try:
-        found = tune(
-            phantom_folder / "manifest.csv",
-            settings=config.load(None, overrides),
-            space=space,
-            out=tmp_path / "search",
-            workers=Workers(0, address),
-        )
-    finally:
-        kill(second)
-    assert [one["state"] for one in found.metrics["trials"]] == ["seen through"] * 2
-    assert (tmp_path / "of-second").is_dir(), "the second machine has looked at slices"
-    assert "Ray cluster: 2 machines, 2 processors" in (found.folder / "log.txt").read_text()
-
-
-# Waits after its second part: however fast the machines are, the test finds the run in the middle.
+# Waits after its second part, while Ray goes on: answers that are not written yet are lost with a machine.
 DRIVER = """
 import sys, time
 from pathlib import Path
@@ -197,11 +239,15 @@ def answers(path: Path) -> list[dict[str, object]]:
 
 @pytest.mark.timeout(900)
 def test_a_machine_that_dies_costs_no_answer_and_a_file_that_kills_its_worker_only_its_own(
-    poisoned: None, address: str, second: subprocess.Popen[bytes], phantom_folder: Path, tmp_path: Path
+    poisoned: None, address: str, second: Machine, phantom_folder: Path, tmp_path: Path
 ) -> None:
-    for number in range(10):
-        shutil.copytree(phantom_folder, tmp_path / "scans" / str(number), copy_function=os.link)
-    shutil.copy(next(phantom_folder.rglob("*.png")), tmp_path / "scans" / "poison.png")
+    scans = tmp_path / "scans"
+    for number in range(3):
+        shutil.copytree(phantom_folder, scans / str(number), copy_function=os.link)
+    # A volume ends its chunk, so the last one holds two files: the one that kills is soon told from the other.
+    (scans / "broken.nii").write_text("hello")
+    for name in ("beside", "poison"):
+        shutil.copy(next(phantom_folder.rglob("*.png")), scans / f"{name}.png")
     (tmp_path / "driver.py").write_text(DRIVER)
     command = [sys.executable, "driver.py", "predict", "scans", "--format", "jsonl"]
     subprocess.run([*command, "--out", "here.jsonl", "--jobs", "2", "-q"], cwd=tmp_path, check=False)
@@ -213,15 +259,12 @@ def test_a_machine_that_dies_costs_no_answer_and_a_file_that_kills_its_worker_on
         )
 
     def at_work() -> bool:
-        below = [Path(f"/proc/{pid}/cmdline") for pid in descendants(second.pid)]
-        return any(b"MapWorker" in path.read_bytes() for path in below if path.exists())
+        return any((tmp_path / f"waits-{pid}").exists() for pid in descendants(second.node.pid))
 
-    worked = False
-    while driver.poll() is None and not (worked and (tmp_path / "two").exists()):
-        worked = worked or at_work()
+    while driver.poll() is None and not ((tmp_path / "two").exists() and at_work()):
         time.sleep(0.05)
     assert driver.poll() is None, log.read_text()
-    kill(second)
+    kill(second.node)
     (tmp_path / "go").touch()
     assert driver.wait(timeout=600) == 1, log.read_text()  # the masks beside the slices
     assert "Ray cluster: 2 machines, 2 processors" in log.read_text()
