@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -85,6 +87,44 @@ def test_a_client_that_does_not_take_its_answer_is_given_up() -> None:
     limits = BodyLimits(answering, 1000, 0.01)  # type: ignore[arg-type]
     with pytest.raises(TooSlow):
         asyncio.run(limits({"type": "http", "headers": []}, never, never))  # type: ignore[arg-type]
+
+
+def taking(body: bytes, times: int, seconds: Callable[[int], float], making: float = 0) -> None:
+    """Send an answer to a client that needs so many seconds for so many bytes, and may stall for 0.1 s.
+
+    Args:
+        body: of each message.
+        times: messages.
+        seconds: from bytes of a piece to how long the client needs for it.
+        making: seconds that the server needs for each message.
+    """
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(seconds(len(message.get("body", b""))))
+
+    async def answering(scope: object, receive: object, send: Any) -> None:
+        await send({"type": "http.response.start"})
+        for _ in range(times):
+            await asyncio.sleep(making)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    limits = BodyLimits(answering, 1000, 0.1)  # type: ignore[arg-type]
+    asyncio.run(limits({"type": "http", "headers": []}, send, send))  # type: ignore[arg-type]
+
+
+def test_a_client_that_takes_its_answer_by_drips_is_given_up() -> None:
+    """Every piece is taken in time, and the whole never would be."""
+    with pytest.raises(TooSlow):
+        taking(b"x", 100, lambda _: 0.03)
+
+
+def test_a_long_answer_may_be_taken_slowly() -> None:
+    """A megabyte in a second: longer than a client may stall, and fast enough on the whole."""
+    taking(bytes(1 << 20), 1, lambda size: size / (1 << 20))
+
+
+def test_the_time_in_which_an_answer_is_made_is_not_the_clients() -> None:
+    taking(b"x", 4, lambda _: 0, making=0.06)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "testserver.evil.example", ""])

@@ -7,10 +7,9 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.datastructures import UploadFile
 
@@ -27,9 +26,12 @@ from tumorlens.web.uploads import shown_names
 
 # Of one file at a time in memory: so many slices, or so many pixels, whichever comes first.
 _SLICES, _PIXELS = 16, 4_000_000
-# Files of a request that are in work at once.
+# Files of a request that are in work, or answered and not yet taken, at once.
 _AHEAD = 4
+# Seconds that a file keeps its place while its answers wait to be taken, when there is no other place left.
+_PAUSE = 0.5
 
+T = TypeVar("T")
 #: What is made of a slice and its answer while the slice is in memory.
 Render = Callable[[Slice, Prediction], dict[str, Any]]
 
@@ -44,36 +46,72 @@ class Answered:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some slices of a file, answered; whether more may follow, or why not."""
+    """Some slices of a file, answered; whether more may follow, or why not.
 
-    answered: list[Answered]
+    Answers leave it as they are taken: what was made of their slices is large.
+    """
+
+    answered: deque[Answered]
     more: bool = False
     error: TumorLensError | None = None
 
 
 class _Open:
-    """A file in work."""
+    """A file in work. It has one of the server's places as long as its stream is open.
+
+    Args:
+        name: what it is called in answers.
+        begin: opens its stream.
+        places: of the server.
+    """
 
     first: asyncio.Task[_Part]
 
-    def __init__(self, name: str, stream: Iterator[Slice], places: asyncio.Semaphore) -> None:
-        self.name, self.stream, self._places = name, stream, places
-        self.placed = False
+    def __init__(self, name: str, begin: Callable[[], Iterator[Slice]], places: asyncio.Semaphore) -> None:
+        self.name, self._begin, self._places = name, begin, places
+        self._stream: Iterator[Slice] | None = None
+        self._done = 0
+        self._pausing: asyncio.TimerHandle | None = None
 
-    def close(self) -> None:
-        """Free its place; more than once does no harm."""
-        self.first.cancel()
-        if self.placed:
-            self.placed = False
+    async def stream(self) -> Iterator[Slice]:
+        """The slices that are left, as soon as there is a place for them."""
+        self._go_on()
+        if self._stream is None:
+            await self._places.acquire()
+            self._stream = islice(self._begin(), self._done, None)
+        return self._stream
+
+    def pause(self, count: int) -> None:
+        """So many slices more were answered, and whoever takes the answers may ask for others.
+
+        The stream stays open, as one that is opened again decodes again what came before. But a place that others need
+        is not kept for a slow reader.
+        """
+        self._done += count
+        self._pausing = asyncio.get_running_loop().call_later(_PAUSE, self._paused)
+
+    def _paused(self) -> None:
+        if self._places.locked():
+            self.leave()
+        else:
+            self.pause(0)
+
+    def _go_on(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
+
+    def leave(self) -> None:
+        """Close the stream and free its place; more than once does no harm."""
+        self._go_on()
+        if self._stream is not None:
+            self._stream = None
             self._places.release()
 
-
-@asynccontextmanager
-async def _closing(file: _Open) -> AsyncIterator[_Open]:
-    try:
-        yield file
-    finally:
-        file.close()
+    def close(self) -> None:
+        """Ask no more of it; more than once does no harm."""
+        self.first.cancel()
+        self.leave()
 
 
 class Answerer:
@@ -83,6 +121,9 @@ class Answerer:
         model: the one in memory.
         limits: of a file.
         batcher: of that model.
+
+    Attributes:
+        begun: how many files are in work, or answered and not yet taken.
     """
 
     def __init__(self, model: Model, limits: Limits, batcher: Batcher) -> None:
@@ -94,6 +135,10 @@ class Answerer:
         self._threads = ThreadPoolExecutor(max_workers=processors, thread_name_prefix="decode")
         # Files that are open at once, of all requests together: what they unpack to is in memory.
         self._places = asyncio.Semaphore(2 * processors)
+        # Answers are in memory until they are taken. Of each request one file may be begun, more only while there are
+        # fewer than so many of all together: else a few slow readers could fill the memory.
+        self.begun = 0
+        self._most = 4 * processors
 
     def close(self) -> None:
         """End the threads."""
@@ -109,18 +154,17 @@ class Answerer:
         begun: deque[_Open] = deque()
         try:
             for _ in uploads:
-                while len(begun) < _AHEAD and (following := next(coming, None)) is not None:
+                while self._another(len(begun)) and (following := next(coming, None)) is not None:
                     begun.append(self._opened(*following, render))
-                async with _closing(begun[0]) as file:
-                    async for one in self._file(file, render):
-                        yield one
-                        answer = one.answer
-                        if isinstance(answer, Prediction) and answer.frame is None and answer.series:
-                            scans.setdefault(answer.series, self.model.gathering(answer)).add(answer)
-                begun.popleft()
+                async for one in self._file(begun[0], render):
+                    yield one
+                    answer = one.answer
+                    if isinstance(answer, Prediction) and answer.frame is None and answer.series:
+                        scans.setdefault(answer.series, self.model.gathering(answer)).add(answer)
+                self._closed(begun.popleft())
         finally:
             for file in begun:
-                file.close()
+                self._closed(file)
         for scan in scans.values():
             if len(scan) > 1:
                 yield Answered(scan.answer())
@@ -134,30 +178,34 @@ class Answerer:
         (name,) = shown_names([upload])
         async with self._places:
             stream = self._read(upload, name)
-            slices = await self._in_thread(lambda: list(islice(stream, frame, frame + 1)))
+            slices = await self.in_thread(lambda: list(islice(stream, frame, frame + 1)))
             if not slices:
                 raise InputError(f"{name} has no frame {frame}", hint="frames count from 0", code="not_found")
             (answer,) = await asyncio.wrap_future(self._batcher.submit(slices))
         return answer, slices[0]
 
+    def _another(self, ahead: int) -> bool:
+        """Whether a request that has begun so many files may begin another."""
+        return not ahead or (ahead < _AHEAD and self.begun < self._most)
+
     def _opened(self, upload: UploadFile, name: str, render: Render | None) -> _Open:
         """A file whose first slices are being answered, as soon as there is a place for it."""
-        stream = self._read(upload, name)
-        file = _Open(name, stream, self._places)
-        file.first = asyncio.create_task(self._begun(file, render))
+        file = _Open(name, lambda: self._read(upload, name), self._places)
+        # Files of a request take their places in order, so the one that is read next never waits for those behind it.
+        file.first = asyncio.create_task(self._part(file, render))
+        self.begun += 1
         return file
 
-    async def _begun(self, file: _Open, render: Render | None) -> _Part:
-        # Files of a request take their places in order, so the one that is read next never waits for those behind it.
-        await self._places.acquire()
-        file.placed = True
-        return await self._part(file.stream, render)
+    def _closed(self, file: _Open) -> None:
+        self.begun -= 1
+        file.close()
 
     async def _file(self, file: _Open, render: Render | None) -> AsyncIterator[Answered]:
         whole: SeriesSum | None = None
         part = await file.first
         while True:
-            for one in part.answered:
+            while part.answered:
+                one = part.answered.popleft()
                 yield one
                 answer = one.answer
                 if isinstance(answer, Prediction) and answer.frame is not None and answer.series:
@@ -168,28 +216,36 @@ class Answerer:
                 return
             if not part.more:
                 break
-            part = await self._part(file.stream, render)
+            part = await self._part(file, render)
         if whole and len(whole) > 1:
             yield Answered(whole.answer())
 
-    async def _part(self, stream: Iterator[Slice], render: Render | None) -> _Part:
-        """The next slices of a file, decoded and answered."""
-        slices, more, error = await self._in_thread(lambda: _taken(stream))
-        if not slices:
-            return _Part([], more, error)
+    async def _part(self, file: _Open, render: Render | None) -> _Part:
+        """The next slices of a file, decoded and answered; after the last ones its place is free."""
+        stream = await file.stream()
+        slices, more, error = await self.in_thread(lambda: _taken(stream))
+        answered = await self._answered(slices, render) if slices else []
+        if more:
+            file.pause(len(slices))
+        else:
+            file.leave()
+        return _Part(deque(answered), more, error)
+
+    async def _answered(self, slices: list[Slice], render: Render | None) -> list[Answered]:
         answers = await asyncio.wrap_future(self._batcher.submit(slices))
-        pairs = list(zip(slices, answers, strict=True))
         if render is None:
-            return _Part([Answered(answer) for answer in answers], more, error)
-        shown = await self._in_thread(lambda: [render(item, answer) for item, answer in pairs])
-        return _Part([Answered(*both) for both in zip(answers, shown, strict=True)], more, error)
+            return [Answered(answer) for answer in answers]
+        pairs = list(zip(slices, answers, strict=True))
+        shown = await self.in_thread(lambda: [render(item, answer) for item, answer in pairs])
+        return [Answered(*both) for both in zip(answers, shown, strict=True)]
 
     def _read(self, upload: UploadFile, name: str) -> Iterator[Slice]:
         upload.file.seek(0)
         for item in io.stream_bytes(upload.file.read(), name, limits=self._limits):
             yield accepted(item)
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """What work gives, done in a decoding thread: the event loop goes on meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import cv2
@@ -12,9 +13,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from tumorlens.errors import InputError, TumorLensError
-from tumorlens.inference import Failure, maps
+from tumorlens.inference import Failure, Prediction, maps
 from tumorlens.inference.result import Answer
 from tumorlens.labels import title
+from tumorlens.pipeline.model import Model
 from tumorlens.web.refusals import Refusal
 from tumorlens.web.schema import EXAMPLE, Answers, ErrorBody, form, refusals
 from tumorlens.web.state import State, state_of
@@ -81,14 +83,21 @@ async def predict_map(
                 answer, _ = await state.answerer.first(files[0], frame)
             except TumorLensError as error:
                 raise unusable(error) from None
-    if answer.predicted is None:
-        raise unusable(
-            InputError(f"there is no answer for this slice: {answer.reason}", hint="try another", code="no_answer")
-        )
+        if answer.predicted is None:
+            raise unusable(
+                InputError(f"there is no answer for this slice: {answer.reason}", hint="try another", code="no_answer")
+            )
+        # A network without a map of its own is asked many times for one.
+        picture = await state.answerer.in_thread(partial(_map, state.model, answer, answer.predicted))
+    return Response(picture, media_type="image/png")
+
+
+def _map(model: Model, answer: Prediction, predicted: str) -> bytes:
+    """The map over the slice, with its caption, as a PNG file."""
     scale = maps.MASK_SCALE if answer.mask is not None else maps.CLASS_SCALE
-    caption = f"{title(answer.predicted)} {answer.probabilities[answer.predicted]:.1%}"
-    picture = maps.captioned(answer.image, state.model.map(answer), caption, scale)
-    return Response(cv2.imencode(".png", picture)[1].tobytes(), media_type="image/png")
+    caption = f"{title(predicted)} {answer.probabilities[predicted]:.1%}"
+    picture = maps.captioned(answer.image, model.map(answer), caption, scale)
+    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 @router.get(

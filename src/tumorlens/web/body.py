@@ -12,6 +12,8 @@ from tumorlens.web.refusals import Refusal, too_large
 
 # What a client has to send and to take at least, on the whole, in bytes a second.
 _SLOWEST = 16 << 10
+# An answer is handed over in pieces of so many bytes: what is taken of a longer one would not be seen.
+_PIECE = 64 << 10
 # A client that still sends does not listen: some of what is too much is read and dropped before it is told.
 _DROPPED, _DROPPING = 64 * MIB, 3.0
 
@@ -38,11 +40,7 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
 
-        async def taken(message: Message) -> None:
-            try:
-                await asyncio.wait_for(send(message), self._stalled)
-            except TimeoutError:
-                raise TooSlow from None
+        taken = _Taken(send, self._stalled)
 
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._most:
@@ -81,6 +79,43 @@ class BodyLimits:
         refusal = too_large(f"more than {(size - 1) // MIB} MiB", f"{self._most / MIB:g} MiB")
         refusal.headers["Connection"] = "close"  # the rest of the body is not read
         return refusal
+
+
+class _Taken:
+    """Hands an answer over, as fast as the client takes it.
+
+    Args:
+        send: returns when most of what was sent before has been taken.
+        stalled: seconds that the client may take nothing.
+    """
+
+    def __init__(self, send: Send, stalled: float) -> None:
+        self._send, self._stalled = send, stalled
+        self._bytes, self._waited = 0, 0.0
+
+    async def __call__(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            TooSlow: when the client takes nothing, or too little on the whole.
+        """
+        body = message.get("body", b"")
+        last = max(0, len(body) - 1) // _PIECE * _PIECE
+        for start in range(0, last, _PIECE):
+            await self._piece({**message, "body": body[start : start + _PIECE], "more_body": True})
+        await self._piece({**message, "body": body[last:]} if last else message)
+
+    async def _piece(self, message: Message) -> None:
+        # Only waiting for the client counts, not the time in which an answer is made.
+        begun = time.monotonic()
+        left = self._stalled + self._bytes / _SLOWEST - self._waited
+        try:
+            async with asyncio.timeout(max(0.0, min(self._stalled, left))):
+                await self._send(message)
+        except TimeoutError:
+            raise TooSlow from None
+        self._waited += time.monotonic() - begun
+        self._bytes += len(message.get("body", b""))
 
 
 async def _dropped(receive: Receive) -> None:

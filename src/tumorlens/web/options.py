@@ -27,7 +27,7 @@ class ServeOptions:
         upload_bytes: of one request.
         files: of one request.
         requests: that are in work at once, in each worker; more are told to come again.
-        stalled: seconds without a byte after which an upload is given up.
+        stalled: seconds without a byte, sent or taken, after which a client is given up.
         drain: seconds that work in flight has to finish when the server is stopped.
         limits: of a file.
         node: folder of a DICOM node to show on ``/status``, or None.

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: Bytes of request line and headers together.
 HEAD = 64 << 10
+# Bytes of an answer that the system keeps unsent. It would keep megabytes, and ask for more when a third has gone: a
+# slow client would seem to take nothing for long.
+_UNSENT = 64 << 10
 
 
 class Bounded(HttpToolsProtocol):  # type: ignore[misc]
-    """Ends a connection whose request has a head that does not end."""
+    """Ends a connection whose request has a head that does not end, and sends little of an answer ahead."""
 
     _in_head = True
     _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client is there."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Windows has none
+        if option is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):  # the client has left again
+                connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT)
 
     def on_message_begin(self) -> None:
         """A request begins."""

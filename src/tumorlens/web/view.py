@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -29,9 +29,12 @@ async def view(request: Request) -> Response:
     async with AsyncExitStack() as stack:
         stack.enter_context(state.admission.one())
         files = await stack.enter_async_context(received(request, state.options.files))
+        lines = _lines(state, files)
+        # Where the lines break off, nobody else ends what makes them.
+        stack.push_async_callback(lines.aclose)
         # What is wrong with the request was said by now; what is open stays open until the last line is sent.
         kept = stack.pop_all()
-    return _Lines(_lines(state, files), kept)
+    return _Lines(lines, kept)
 
 
 class _Lines(StreamingResponse):
@@ -48,7 +51,7 @@ class _Lines(StreamingResponse):
             await self._kept.aclose()
 
 
-async def _lines(state: State, files: list[Any]) -> AsyncIterator[bytes]:
+async def _lines(state: State, files: list[Any]) -> AsyncGenerator[bytes, None]:
     def render(item: Slice, answer: Prediction) -> dict[str, Any]:
         return shown(item, answer, state.model)
 
