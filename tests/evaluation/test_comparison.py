@@ -48,6 +48,17 @@ def test_a_clear_difference_is_told_and_turns_round_with_the_sides() -> None:
     assert (there["groups"], there["unit"]) == (150, "patient")
 
 
+def test_a_class_of_one_patient_has_no_interval() -> None:
+    labels = ["x", "y"] * 20 + ["z"]
+    rights = [np.arange(41) != wrong for wrong in (40, 0)]
+    a, b = (table_of(right, per_patient=1, labels=labels) for right in rights)
+    found = compare_tables([a], [b])
+    assert found["per_class"]["z"]["difference"] == 1
+    assert found["per_class"]["z"]["ci95"] is found["balanced_accuracy"]["ci95"] is None
+    assert found["per_class"]["x"]["ci95"] is not None
+    assert found["accuracy"]["ci95"] is not None
+
+
 def test_many_slices_of_few_patients_prove_nothing() -> None:
     right = np.ones(400, bool)
     wrong = right.copy()

@@ -35,6 +35,16 @@ def test_average_precision_matches_scikit_learn(decimals: int) -> None:
     assert average_precision(positive, score) == pytest.approx(sk.average_precision_score(positive, score))
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=1, max_size=30))
+def test_average_precision_of_few_slices_is_that_of_all_steps(pairs: list[tuple[bool, int]]) -> None:
+    positive, score = np.array([p for p, _ in pairs]), np.array([s / 20 for _, s in pairs])
+    if positive.any():
+        whole = average_precision(positive, score)
+        assert whole == pytest.approx(sk.average_precision_score(positive, score))
+        recall, precision = pr_points(positive, score)  # what is drawn has the area that is told
+        assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(whole)
+
+
 def test_thinning_keeps_the_shape() -> None:
     positive, score = scores(20_000)
     x, y = roc_points(positive, score)
@@ -44,6 +54,7 @@ def test_thinning_keeps_the_shape() -> None:
     assert np.abs(np.interp(whole[0], x, y) - whole[1]).max() < 0.02
     recall, precision = pr_points(positive, score)
     assert len(recall) <= 200
+    assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(average_precision(positive, score))
     assert (recall[0], recall[-1]) == (0.0, 1.0)
     assert (np.diff(recall) >= 0).all()
     assert ((precision > 0) & (precision <= 1)).all()

@@ -33,6 +33,33 @@ def test_one_run_scores_as_everywhere_else() -> None:
     assert [found[name] for name in ("n", "groups", "unit", "patients")] == [150, 30, "patient", 30]
 
 
+def certain(labels: str, wrong: int = 0, patients: list[str] | None = None) -> PredictionTable:
+    """A letter for each slice, one slice a patient; the first ones are named wrongly."""
+    names = ("x", "y", "z")
+    probabilities = np.full((len(labels), 3), 0.1)
+    for i, label in enumerate(labels):
+        probabilities[i, (names.index(label) + (i < wrong)) % 3] = 0.8
+    people = patients or [f"p{i}" for i in range(len(labels))]
+    return PredictionTable.build(
+        names, [f"s{i}" for i in range(len(labels))], list(labels), probabilities, patients=people
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        certain("x" * 50 + "y" * 47 + "z" * 3),  # the mean over classes hangs on three patients
+        certain("x" * 50 + "y" * 49 + "z", wrong=20),  # on one: nothing is known
+        certain("x" * 99 + "y" * 1, patients=[""] * 97 + ["a", "b", "c"]),  # three patients are known
+    ],
+)
+def test_an_interval_counts_the_patients_behind_it(table: PredictionTable) -> None:
+    found, usual = repeated_scores([table], seed=3), evaluate_table(table, seed=3)
+    for name in ("accuracy", "balanced_accuracy", "patient_accuracy"):
+        expected = usual[f"{name}_ci95"]
+        assert found[name]["ci95"] == (None if expected is None else pytest.approx(expected, abs=0.02)), name
+
+
 def test_runs_are_averaged_and_their_spread_is_told() -> None:
     rng = np.random.default_rng(1)
     rights = [rng.random(300) < share for share in (0.7, 0.8, 0.9)]

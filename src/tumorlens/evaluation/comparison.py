@@ -25,6 +25,8 @@ def compare_tables(
     test over slices (McNemar Q. Psychometrika 1947;12:153-157): it takes slices of one patient as independent and so
     claims too much, and is there because others report it.
 
+    An interval is None where fewer than two units are behind it: for balanced accuracy, of the rarest class.
+
     ``better`` is ``a`` or ``b`` only where the accuracy's interval leaves out 0 and ``p`` is below 0.05, else None.
 
     Args:
@@ -86,9 +88,11 @@ def _differences(
         values.append([shares(n * times, of) for of, times in zip(hits, runs, strict=True)])
     (a, b), (drawn_a, drawn_b) = values
 
+    units = asked.behind()
+
     def entry(place: int) -> dict[str, Any]:
         difference = float(b[0, place] - a[0, place])
-        interval = _interval(difference, drawn_b[:, place] - drawn_a[:, place], asked.groups)
+        interval = _interval(difference, drawn_b[:, place] - drawn_a[:, place], units[place])
         return {"a": float(a[0, place]), "b": float(b[0, place]), "difference": difference, "ci95": interval}
 
     # How far each unit speaks for B, in whole numbers.

@@ -44,19 +44,32 @@ def pr_points(positive: NDArray[np.bool_], score: NDArray[np.float64], limit: in
     Returns:
         Recall (rising) and precision, float64 (P,) each, or None without positives.
     """
+    steps = _steps(positive, score)
+    if steps is None:
+        return None
+    recall, precision = steps
+    if recall.size >= limit:
+        # Of many steps a few remain, each as high as those that it stands for on average: the area stays the same.
+        kept, _ = thin(np.r_[0.0, recall], np.r_[precision[0], precision], limit)
+        area = np.cumsum(np.diff(recall, prepend=0.0) * precision)[np.searchsorted(recall, kept[1:])]
+        recall, precision = kept[1:], np.diff(area, prepend=0.0) / np.diff(kept)
+    return np.r_[0.0, recall], np.r_[precision[0], precision]
+
+
+def average_precision(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+    """Area under the steps of the full precision-recall curve, in 0..1, or None without positives."""
+    steps = _steps(positive, score)
+    return None if steps is None else float((np.diff(steps[0], prepend=0.0) * steps[1]).sum())
+
+
+def _steps(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> _Curve | None:
+    """Recall and precision at each threshold that finds more of the class, the strictest first; None without any."""
     true_positive, false_positive = _counts(positive, score)
     if true_positive[-1] == 0:
         return None
     rises = np.flatnonzero(np.diff(true_positive)) + 1
     recall = true_positive[rises] / true_positive[-1]
-    precision = true_positive[rises] / (true_positive[rises] + false_positive[rises])
-    return thin(np.r_[0.0, recall], np.r_[precision[0], precision], limit)
-
-
-def average_precision(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
-    """Area under the steps of the full precision-recall curve, in 0..1, or None without positives."""
-    curve = pr_points(positive, score, limit=positive.size + 2)
-    return None if curve is None else float((np.diff(curve[0]) * curve[1][1:]).sum())
+    return recall, true_positive[rises] / (true_positive[rises] + false_positive[rises])
 
 
 def class_curves(

@@ -35,14 +35,25 @@ class Questions:
 
     @property
     def groups(self) -> int:
-        """How many units there are."""
-        return int(self.units.max()) + 1
+        """How many units are asked about."""
+        return len(np.unique(self.units))
+
+    def behind(self) -> list[int]:
+        """How many units are behind accuracy, balanced accuracy and each class's sensitivity.
+
+        With every class perfect, the rarest limits what is known about their mean.
+        """
+        each = (self.per_unit() > 0).sum(axis=0)
+        return [self.groups, int(each[each > 0].min()), *each.tolist()]
 
     def per_unit(self, counts: Integers | None = None) -> Integers:
-        """Sums of ``counts`` (N,), or how many questions there are, by unit and class: int64 (G, K)."""
-        width = len(self.names)
-        cells = np.bincount(self.units * width + self.codes, counts, self.groups * width)
-        return cells.reshape(self.groups, width).astype(np.int64)
+        """Sums of ``counts`` (N,), or how many questions there are, by unit and class: int64 (G, K).
+
+        A unit that is not asked about (a slice of no known patient, among questions about patients) has zeros.
+        """
+        rows, width = int(self.units.max()) + 1, len(self.names)
+        cells = np.bincount(self.units * width + self.codes, counts, rows * width)
+        return cells.reshape(rows, width).astype(np.int64)
 
 
 def shares(asked: Integers, right: Integers) -> NDArray[np.float64]:
@@ -172,7 +183,6 @@ def _scored(asked: Questions, right: Sequence[Integers], bootstrap: int, seed: i
     drawn = shares(n * len(right), hits)
     counts = asked.per_unit().sum(axis=0, keepdims=True)
     each = np.vstack([shares(counts, asked.per_unit(run).sum(axis=0, keepdims=True)) for run in right])
-    units = [asked.groups, asked.groups, *(asked.per_unit() > 0).sum(axis=0).tolist()]
     return [
         {
             "mean": float(each[:, place].mean()),
@@ -180,5 +190,5 @@ def _scored(asked: Questions, right: Sequence[Integers], bootstrap: int, seed: i
             "ci95": interval(float(each[:, place].mean()), drawn[:, place], groups),
             "by_run": each[:, place].tolist(),
         }
-        for place, groups in enumerate(units)
+        for place, groups in enumerate(asked.behind())
     ]

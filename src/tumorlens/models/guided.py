@@ -61,7 +61,9 @@ def _peak(mask_logits: Any, edge: str) -> Any:
 
 
 def mask_loss(true: Any, logits: Any) -> Any:
-    """Binary cross-entropy and soft Dice (Milletari et al., "V-Net", 3DV 2016), (N,): one number for each slice.
+    """Binary cross-entropy and soft Dice, (N,): one number for each slice.
+
+    Dice as in Milletari et al. ("V-Net", 3DV 2016), but with plain sums below the line, where V-Net squares them.
 
     Args:
         true: float32 (N, h, w, 1), share of each cell that is tumour.

@@ -29,7 +29,7 @@ from tumorlens.pipeline.exportslices import to_calibrate, to_compare
 from tumorlens.pipeline.kerasfile import KERAS, keras_file
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess import to_input
-from tumorlens.training.export import TOLERANCE, compare
+from tumorlens.training.export import TOLERANCE, compare, worst_of
 
 LITERT, OPENVINO = "model.tflite", ("model.xml", "model.bin")
 _ENOUGH = 0.97
@@ -98,7 +98,7 @@ def _made(loaded: Bundle, kind: str, data: Data | None, tell: Reporter) -> tuple
     files, engines = _FORMS[kind](loaded, slices.calibrated)
     each = {name: _compared(expected, runs, slices.compared) for name, runs in engines.items()}
     first = next(iter(each.values()))
-    worst = max(first["max_relative_difference"], first["max_probability_difference"])
+    worst = worst_of(first)
     if kind != "int8" and not worst <= TOLERANCE:
         what = "the Keras network" if kind == "onnx" else f"the network as {kind}"
         raise ModelError(

@@ -6,6 +6,7 @@ one run the same weights scored 33 % on validation slices with the running avera
 large part of what looked like "unstable accuracy". So before every validation the statistics are computed afresh from
 a few training batches (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, "precise BatchNorm"). Their images are
 not augmented, because the images in service are not either: that alone gave two points more (docs/experiments.md).
+Variances are means of those within batches, as training normalises by; the paper adds the spread between batches.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tumorlens.pipeline.verifying.binomial import at_most, least
 from tumorlens.pipeline.verifying.checks import Check
 from tumorlens.pipeline.verifying.reasking import NAME, Drawn, Places
 from tumorlens.preprocess import standardise, to_input
-from tumorlens.training.export import TOLERANCE, compare
+from tumorlens.training.export import TOLERANCE, compare, worst_of
 
 _COMPARED = 64
 #: How often, at most, a network that is as good as the others is called worse (:func:`worse`).
@@ -54,7 +54,7 @@ def against_keras(loaded: Bundle, places: Places, seed: int) -> Check:
     if missing := sorted(set(found) - set(expected)):
         return Check(name, False, f"the Keras network has no output {missing[0]}")
     off = compare({output: expected[output] for output in found}, found)
-    worst = max(off["max_relative_difference"], off["max_probability_difference"])
+    worst = worst_of(off)
     return Check(
         name, worst <= TOLERANCE, f"{len(images)} slices, outputs differ by at most {worst:.2g}{drawn.missing}"
     )
