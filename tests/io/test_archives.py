@@ -189,3 +189,35 @@ def test_the_same_bytes_in_another_shape_order_or_type_are_another_array(tmp_pat
         np.savez(tmp_path / f"{name}.npz", images=array)
         assert array.tobytes(order="A") == images.tobytes()
     assert len({io.digest(f"{tmp_path}/{name}.npz!images") for name in same_bytes}) == 4
+
+
+def with_zip64(path, *, entries, size, extensible=b"", comment=b""):
+    """Put a zip64 end record that says something else, and its locator, in front of the end record."""
+    data = path.read_bytes()
+    at = data.rindex(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", data, at + 16)
+    numbers = (44 + len(extensible), 45, 45, 0, 0, entries, entries, size, offset)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", *numbers)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+    end = data[at : at + 20] + struct.pack("<H", len(comment)) + comment
+    path.write_bytes(data[:at] + record + extensible + locator + end)
+
+
+@pytest.mark.parametrize("extensible", [b"", b"\0" * 40], ids=["plain", "extensible"])
+@pytest.mark.parametrize("comment", [b"", b"x" * 65_535], ids=["bare", "comment"])
+def test_a_zip64_record_counts_whatever_the_end_record_says(tmp_path, extensible, comment, monkeypatch):
+    path = tmp_path / "set.zip"
+    make_zip(path, [("a.png", png())])
+    with_zip64(path, entries=10_000_000, size=46 * 10_000_000, extensible=extensible, comment=comment)
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # nobody may read the directory
+    for call in (io.read, io.members):
+        assert code_of(path if call is io.members else f"{path}!a.png", call) == "too_large"
+
+
+def test_a_zip64_record_that_tells_the_truth_is_believed(tmp_path):
+    path = tmp_path / "set.zip"
+    make_zip(path, [("a.png", png())])
+    data = path.read_bytes()
+    with_zip64(path, entries=1, size=struct.unpack_from("<I", data, data.rindex(b"PK\x05\x06") + 12)[0])
+    assert [member.name for member in io.members(str(path))] == ["a.png"]
+    np.testing.assert_array_equal(io.read(f"{path}!a.png")[0].pixels, GREY)

@@ -119,6 +119,33 @@ def test_a_bomb_is_refused_from_its_header(tmp_path):
     assert code_of(path) == code_of(path, io.frame_count) == "too_large"
 
 
+def test_wide_voxels_are_limited_by_their_bytes(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(header((800, 800, 800), datatype=64, bits=64) + b"\0" * 1000))
+    assert code_of(path) == code_of(path, io.frame_count) == "too_large"
+    small = tmp_path / "b.nii.gz"
+    small.write_bytes(gzip.compress(header((8, 8, 8), datatype=64, bits=64) + b"\0" * 4096))
+    assert len(io.read(str(small), limits=io.Limits(file_bytes=4096))) == 8
+    with pytest.raises(InputError) as error:
+        io.read(str(small), limits=io.Limits(file_bytes=4095))
+    assert error.value.code == "too_large"
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_volume_is_held_once_while_it_is_read(tmp_path, suffix):
+    import tracemalloc
+
+    volume = np.zeros((256, 256, 320), np.int16)
+    volume[3, 4, 5] = 7
+    path = write(tmp_path / f"a{suffix}", volume)
+    io.read_slice(path, 0)  # what is imported and kept for good
+    path = write(tmp_path / f"b{suffix}", volume)
+    tracemalloc.start()
+    assert io.read_slice(path, 5).pixels[-5, -4] == 7
+    assert tracemalloc.get_traced_memory()[1] < 1.8 * volume.nbytes
+    tracemalloc.stop()
+
+
 def test_what_lies_behind_the_volume_is_never_unpacked(tmp_path):
     path = tmp_path / "a.nii.gz"
     with gzip.open(path, "wb") as file:

@@ -122,6 +122,20 @@ def test_16_bit_grey_keeps_its_values(tmp_path, suffix):
     np.testing.assert_array_equal(only(path), deep)
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_is_zero_is_no_negative(tmp_path, bits, compression):
+    top = 2**bits - 1
+    stored = (RAMP.astype(np.uint16) * (top // 255)).astype(f"<u{bits // 8}")
+    path = tmp_path / "a.tif"
+    Image.fromarray(stored).save(path, compression=compression)
+    data = path.read_bytes()
+    black_is_zero = struct.pack("<HHLHH", 262, 3, 1, 1, 0)
+    assert data.count(black_is_zero) == 1
+    path.write_bytes(data.replace(black_is_zero, struct.pack("<HHLHH", 262, 3, 1, 0, 0)))
+    np.testing.assert_array_equal(only(str(path)), top - stored)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_colour_is_not_cut_to_8(tmp_path, suffix):
     path = str(tmp_path / f"a.{suffix}")

@@ -14,6 +14,7 @@ from tumorlens.evaluation.bootstrap import interval, quiet_mean, ratios, resampl
 FOLDS: Final = 5
 FEWEST_GROUPS: Final = 5  # of a class: fewer cannot be divided into folds that all hold it
 _RESAMPLES: Final = 1000
+_FEW: Final = f"fewer than two classes have {FEWEST_GROUPS} independent groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +50,57 @@ def task(labels: Sequence[str], groups: Sequence[str], *, seed: int, most: int |
         labels: class of each row, empty where unknown.
         groups: group of each row.
         seed: of the choice of rows and of the folds.
-        most: at most so many rows, drawn at random.
+        most: at most so many rows, drawn at random; rare classes keep theirs.
 
     Returns:
         The task, or why there is none, as a sentence.
     """
-    owned: dict[str, set[str]] = {}
-    for label, group in zip(labels, groups, strict=True):
-        if label:
-            owned.setdefault(label, set()).add(group)
-    classes = tuple(sorted(name for name, members in owned.items() if len(members) >= FEWEST_GROUPS))
-    if len(owned) < 2:
-        return "there is only one class" if owned else "no slice is labelled"
-    if len(classes) < 2:
-        return f"fewer than two classes have {FEWEST_GROUPS} independent groups"
-    wanted = set(classes)
-    rows = np.flatnonzero([label in wanted for label in labels])
+    found = {label for label, _ in zip(labels, groups, strict=True) if label}
+    if len(found) < 2:
+        return "there is only one class" if found else "no slice is labelled"
+    rows = _divisible(np.arange(len(labels)), labels, groups)
     if most is not None and len(rows) > most:
-        rows = np.sort(np.random.default_rng([seed, 11]).choice(rows, most, replace=False))
-    code_of = {name: i for i, name in enumerate(classes)}
+        # Groups that nothing was drawn of no longer count.
+        rows = _divisible(_drawn(rows, labels, most, seed), labels, groups)
     kept = [labels[i] for i in rows.tolist()]
     members = [groups[i] for i in rows.tolist()]
+    classes = tuple(sorted(set(kept)))
+    if len(classes) < 2:
+        return _FEW
+    code_of = {name: i for i, name in enumerate(classes)}
     codes = np.array([code_of[label] for label in kept], np.int64)
     number = np.unique(np.array(members), return_inverse=True)[1]
     folds = np.array(assign(kept, members, [1 / FOLDS] * FOLDS, seed), np.int64)
+    if any(len(np.unique(codes[folds != fold])) < 2 for fold in np.unique(folds)):
+        return _FEW  # a class lies in one fold whole, and nothing but the other one is left to learn from
     return Task(rows, classes, codes, number.astype(np.int64), folds)
+
+
+def _divisible(rows: np.ndarray, labels: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+    """Those of the rows int64 (M,) whose class has at least :data:`FEWEST_GROUPS` groups among them."""
+    owned: dict[str, set[str]] = {}
+    for i in rows.tolist():
+        if labels[i]:
+            owned.setdefault(labels[i], set()).add(groups[i])
+    wanted = {name for name, members in owned.items() if len(members) >= FEWEST_GROUPS}
+    return np.array([i for i in rows.tolist() if labels[i] in wanted], np.int64)
+
+
+def _drawn(rows: np.ndarray, labels: Sequence[str], most: int, seed: int) -> np.ndarray:
+    """``most`` of the rows int64 (M,), ascending, drawn at random.
+
+    Of a class that chance would leave less than a quarter of an equal share of, that many rows are drawn first, or all
+    that it has: a rare class would be lost otherwise. Without such a class every row has the same chance.
+    """
+    rng = np.random.default_rng([seed, 11])
+    names, codes = np.unique([labels[i] for i in rows.tolist()], return_inverse=True)
+    sizes = np.bincount(codes)
+    least = most // (4 * len(names))
+    rare = np.flatnonzero(sizes * most < least * len(rows))
+    first = [rng.choice(rows[codes == code], min(least, sizes[code]), replace=False) for code in rare]
+    common = rows[~np.isin(codes, rare)]
+    rest = rng.choice(common, most - sum(map(len, first)), replace=False)
+    return np.sort(np.concatenate([*first, rest]))
 
 
 def balanced(given: Task, predicted: np.ndarray, seed: int) -> tuple[float, tuple[float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import print_json
+from tumorlens.cli.options import check_seed, print_json
 
 RUN = "folder of a run, a cross-validation or an evaluation, or a predictions.csv"
 
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.bootstrap < 100:
         raise UsageError(f"found --bootstrap {arguments.bootstrap}, expected 100 or more")
+    check_seed(arguments.seed)
     document = compare(arguments.first, arguments.second, bootstrap=arguments.bootstrap, seed=arguments.seed)
     if arguments.json:
         print_json(document)

@@ -43,6 +43,16 @@ def check_port(port: int) -> None:
         raise UsageError(f"--port is {port}", hint="a number from 0 to 65535")
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no random generator takes.
+
+    Raises:
+        UsageError: below 0.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}", hint="a number from 0")
+
+
 def add_engine(command: argparse.ArgumentParser) -> None:
     """``--engine``."""
     from tumorlens.inference.engines import DEFAULT, ENGINES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tumorlens.cli.options import MODEL, print_json
+from tumorlens.cli.options import MODEL, check_seed, print_json
 from tumorlens.cli.show import reporter
 from tumorlens.errors import UsageError
 
@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.slices < 1:
         raise UsageError(f"--slices is {arguments.slices}", hint="a number from 1")
+    check_seed(arguments.seed)
     found = verify(
         arguments.model,
         data=arguments.data,

@@ -9,7 +9,7 @@ import threading
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, BinaryIO
 
 from tumorlens.errors import InputError
 from tumorlens.io.content import Content
@@ -18,6 +18,8 @@ from tumorlens.io.limits import DEFAULT, Limits, too_large
 
 _OPEN = 4
 _SMALL = 1 << 20
+_LOCATOR, _RECORD64 = 20, 56  # bytes of the zip64 end-of-directory locator and of its record
+_TAIL = 65_600  # bytes: an end record with the longest comment
 _lock = threading.Lock()
 _open: OrderedDict[tuple[object, ...], zipfile.ZipFile] = OrderedDict()
 
@@ -164,19 +166,40 @@ def _archive(content: Content, limits: Limits) -> zipfile.ZipFile:
 def _check_directory(content: Content, limits: Limits) -> None:
     """Refuse an archive with too many entries before ``zipfile`` makes an object of each (APPNOTE 4.3.16)."""
     with content.open() as file:
-        file.seek(max(0, content.size - 65_600))
+        start = max(0, content.size - _TAIL)
+        file.seek(start)
         tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
+        at = tail.rfind(b"PK\x05\x06")
+        counts = _zip64_counts(file, start + at) if at >= 0 else []
     if at < 0 or len(tail) < at + 22:
         raise InputError(
             f"{content.name} is a cut-off zip archive: its directory is missing",
             hint="copy or download it again",
             code="truncated",
         )
-    entries, size = struct.unpack_from("<HI", tail, at + 10)
-    if size == 0xFFFFFFFF:
-        end64 = tail.rfind(b"PK\x06\x06")
-        if end64 >= 0 and len(tail) >= end64 + 56:
-            entries, size = struct.unpack_from("<QQ", tail, end64 + 32)
-    if max(entries, size // 128) > limits.members:
-        raise too_large(content.name, "too many entries", f"{limits.members}")
+    # Where there is a zip64 record it counts, whatever the end record says.
+    for entries, size in counts or [struct.unpack_from("<HI", tail, at + 10)]:
+        if max(entries, size // 128) > limits.members:
+            raise too_large(content.name, "too many entries", f"{limits.members}")
+
+
+def _zip64_counts(file: BinaryIO, end: int) -> list[tuple[int, int]]:
+    """Entries and bytes of the directory, of every zip64 record that belongs to the end record at byte ``end``.
+
+    Its locator stands right before the end record (APPNOTE 4.3.15). Older versions of ``zipfile`` look for the record
+    right before the locator, newer ones first at the place that the locator names.
+    """
+    if end < _LOCATOR:
+        return []
+    file.seek(end - _LOCATOR)
+    mark, _, named, _ = struct.unpack("<4sIQI", file.read(_LOCATOR))
+    if mark != b"PK\x06\x07":
+        return []
+    found = []
+    for at in (end - _LOCATOR - _RECORD64, named):
+        if 0 <= at <= end - _LOCATOR - _RECORD64:
+            file.seek(at)
+            record = file.read(_RECORD64)
+            if record[:4] == b"PK\x06\x06":
+                found.append(struct.unpack_from("<QQ", record, 32))
+    return found

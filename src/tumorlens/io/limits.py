@@ -12,7 +12,7 @@ class Limits:
     """Upper bounds that are checked against a file's header before anything of that size is allocated.
 
     Attributes:
-        file_bytes: encoded bytes of a file that has to be read whole.
+        file_bytes: encoded bytes of a file that has to be read whole; unpacked bytes of a NIfTI volume.
         image_pixels: pixels of one image or frame.
         file_pixels: pixels of all frames of one file together.
         frames: frames of a volume or multi-frame file.

@@ -28,6 +28,7 @@ from tumorlens.io.volumes import Frames, Geometry
 # A spacing this much larger than the other two marks the acquisition axis; less is called isotropic.
 _CLEARLY = 1.1
 _PLANES = ("sagittal", "coronal", "axial")
+_PIECE = 1 << 24  # bytes read at a time: gzip holds as many again
 
 
 def inspect(content: Content, kind: str, limits: Limits) -> Header:
@@ -116,6 +117,7 @@ def _checked_shape(content: Content, header: Any, limits: Limits) -> tuple[int, 
             content.name, f"{first[0]} × {first[1]} × {first[2]} voxels", f"{limits.file_pixels / 1e6:g} million"
         )
     dtype = header.get_data_dtype()
+    limits.check_bytes(content.name, math.prod(first) * dtype.itemsize)
     if dtype.kind not in "iuf" and dtype.names is None:
         raise InputError(
             f"{content.name} holds values of type {dtype}; whole or real numbers are expected",
@@ -137,22 +139,27 @@ def _first_volume(content: Content, header: Any, file: BinaryIO, shape: tuple[in
     file.seek(0)
     if len(file.read(offset)) < offset:
         raise truncated(content.name, "NIfTI file")
-    blocks = []
-    while wanted > 0:
-        try:
-            block = file.read(min(wanted, 1 << 24))
-        except EOFError as error:
-            raise truncated(content.name, "NIfTI file") from error
-        if not block:
-            raise truncated(content.name, "NIfTI file")
-        blocks.append(block)
-        wanted -= len(block)
-    flat = np.frombuffer(b"".join(blocks), dtype)
-    volume = flat.reshape(shape, order="F")
+    volume: np.ndarray = _filled(content, file, wanted).view(dtype).reshape(shape, order="F")
     if dtype.names is not None:  # RGB24 or RGBA32
         return np.stack([volume[name] for name in dtype.names], axis=-1)
     # The dtype of the machine, and single precision at most: half the memory.
     return volume.astype(np.float32) if dtype.kind == "f" else volume.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _filled(content: Content, file: BinaryIO, count: int) -> np.ndarray:
+    """The next ``count`` bytes: uint8 (count,), read a piece at a time into their place."""
+    # Not zeroed: of a file that is cut off, only as much memory is used as was read.
+    held = np.empty(count, np.uint8)
+    at = 0
+    while at < count:
+        try:
+            read = file.readinto(held[at : at + _PIECE])  # type: ignore[attr-defined]
+        except EOFError as error:
+            raise truncated(content.name, "NIfTI file") from error
+        if not read:
+            raise truncated(content.name, "NIfTI file")
+        at += read
+    return held
 
 
 def _affine(header: Any) -> np.ndarray | None:

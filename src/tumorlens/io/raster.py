@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 
 from tumorlens.errors import InputError
-from tumorlens.io import header
+from tumorlens.io import header, tiff
 from tumorlens.io.content import Content
 from tumorlens.io.guard import decoding, silent_stderr
 from tumorlens.io.inspecting import Header
 from tumorlens.io.limits import Limits, too_large
 from tumorlens.io.volumes import Frames
 
+_PHOTOMETRIC = 262  # the TIFF tag PhotometricInterpretation
 # The transformation that undoes each EXIF orientation (tag 0x0112), as (transpose, flip rows, flip columns).
 _TURNS = {
     2: (False, False, True),
@@ -178,7 +179,11 @@ def opened(content: Content, kind: str, limits: Limits) -> Any:
 
 
 def _pillow_count(content: Content, image: Any, limits: Limits) -> int | None:
-    frames = int(getattr(image, "n_frames", 1))
+    # The image was opened from bytes, which its file object still holds.
+    if image.format == "TIFF":
+        frames = tiff.pages(content.name, image.fp.getvalue(), limits)
+    else:
+        frames = int(getattr(image, "n_frames", 1))
     if frames <= 1:
         return None
     limits.check_frames(content.name, frames, image.height, image.width)
@@ -206,6 +211,7 @@ def _grey(image: Any) -> np.ndarray:
     """The current frame of a Pillow image as grey (H, W)."""
     from PIL import ImageOps
 
+    negative = image.mode.startswith("I;16") and _white_is_zero(image)
     image.load()
     turned = ImageOps.exif_transpose(image)
     mode = turned.mode
@@ -221,4 +227,10 @@ def _grey(image: Any) -> np.ndarray:
         raise InputError(
             f"the image has the colour mode {mode}", hint="export it as 8-bit or 16-bit grey", code="unsupported"
         )
-    return luminance(np.asarray(turned))
+    pixels = luminance(np.asarray(turned))
+    return np.iinfo(pixels.dtype).max - pixels if negative else pixels
+
+
+def _white_is_zero(image: Any) -> bool:
+    """Whether a TIFF says that 0 is white: Pillow turns such pictures of 1 to 8 bits round, but not those of 16."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
