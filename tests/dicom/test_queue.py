@@ -122,6 +122,25 @@ def test_a_refusal_that_was_overtaken_does_not_count(queue: Queue) -> None:
     assert queue.ready(0, now=200) == []
 
 
+def test_what_a_killed_program_was_answering_is_tried_again_after_the_others(queue: Queue) -> None:
+    for number in (1, 2, 3):
+        queue.receive(f"{number}.1", str(number), "0", b"a", now=100 + number)
+    queue.begun("2")
+    queue.ended("2")  # it ended, however
+    queue.begun("3")
+    queue.answered("3", ["3.1"], {"9.1": b"report"}, ["PACS"])  # it was done, and nobody could say so
+    queue.begun("1")
+    queue.close()
+    again = Queue(queue.folder)
+    assert again.killed(20, now=200) == {"1": 1}
+    assert again.ready(0, now=219) == ["2"]
+    assert again.ready(0, now=220) == ["2", "1"]
+    assert again.killed(20, now=220) == {}
+    again.begun("1")
+    again.close()
+    assert Queue(queue.folder).killed(20, now=230) == {"1": 2}
+
+
 def test_names_on_disk_say_nothing(queue: Queue) -> None:
     queue.receive("1.2.840.113619.7", "1.2.840.113619", "1.2", b"a")
     names = " ".join(str(path) for path in queue.folder.rglob("*"))

@@ -12,6 +12,7 @@ from tumorlens.dicom.secondary_capture import secondary_capture
 from tumorlens.dicom.structured_report import Evaluated, structured_report, telling
 from tumorlens.errors import InputError
 from tumorlens.inference import Failure, Prediction, SeriesPrediction
+from tumorlens.inference.result import Answer
 from tumorlens.io.guard import decoding
 from tumorlens.pipeline.model import Model
 
@@ -43,12 +44,27 @@ def objects_of(instances: Sequence[Instance], model: Model) -> dict[str, bytes]:
         reasons = Counter(one.error.code for one in answers if isinstance(one, Failure))
         code = reasons.most_common(1)[0][0] if reasons else "empty"
         raise InputError(f"none of {len(instances)} instances could be answered: {code}", code=code)
-    series = next((one for one in answers if isinstance(one, SeriesPrediction)), None)
+    series = _whole(answers, model)
     made = [structured_report(slices, series)]
     for number, one in enumerate(telling(slices, series), 1):
         if one.answer.predicted is not None:
             made.append(secondary_capture(one, model.map(one.answer), number))
     return {str(one.SOPInstanceUID): _encoded(one) for one in made}
+
+
+def _whole(answers: Sequence[Answer], model: Model) -> SeriesPrediction | None:
+    """The answer for the series; None for a slice alone, and where a file of several frames could be read in part.
+
+    What :meth:`Model.predict_paths` says of a file of several frames is about that file, and a series may have several.
+    """
+    slices = [one for one in answers if isinstance(one, Prediction)]
+    broken = {one.path for one in answers if isinstance(one, Failure)} & {one.path for one in slices}
+    if len(slices) < 2 or broken:
+        return None
+    whole = model.gathering(slices[0])
+    for one in slices:
+        whole.add(one)
+    return whole.answer()
 
 
 def _header(path: str) -> Any:

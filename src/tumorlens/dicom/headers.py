@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tumorlens.dicom.uids import is_uid
+
 _TEXT = frozenset({"AE", "AS", "CS", "DA", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
 
 
@@ -19,7 +21,8 @@ def clean(header: Any) -> Any:
 
     Archives hold many: an age ``42`` instead of ``042Y``, dates with dots. What is left out is then unknown, which our
     objects may say; what they must have (UIDs, a class) was needed to read the source at all. Numbers with more digits
-    than DICOM has room for are rounded. What may be empty and is missing is empty.
+    than DICOM has room for are rounded. UIDs with zeros in front of a component stay: the archive knows its images by
+    them. What may be empty and is missing is empty.
     """
     from pydicom.config import RAISE
     from pydicom.dataelem import DataElement
@@ -39,8 +42,9 @@ def clean(header: Any) -> Any:
                     element.tag, "DS", numbers if element.VM > 1 else (numbers or [None])[0]
                 )
             else:
-                for value in values:
-                    validate_value(element.VR, str(value), RAISE)
+                for value in map(str, values):
+                    if element.VR != "UI" or not is_uid(value):
+                        validate_value(element.VR, value, RAISE)
         except Exception:  # noqa: BLE001 - whatever the validation says: it is not allowed
             del made[element.tag]
     for keyword in _EMPTY:

@@ -49,6 +49,8 @@ class Node:
             undo.callback(self.queue.close)
             self.journal = Journal(options.folder / JOURNAL)
             undo.callback(self.journal.close)
+            for series, attempts in self.queue.killed(_WAIT).items():
+                self._failed(series, [one.sop for one in self.queue.instances(series)], attempts, "crashed")
             self._receiver = Receiver(options, self.queue, self.journal)
             self._closing = undo.pop_all()
         self.port = self._receiver.port
@@ -83,29 +85,41 @@ class Node:
         for series in self.queue.ready(self._options.quiet):
             if self._stopping.is_set():
                 return
-            instances = self.queue.instances(series)
-            seen = [one.sop for one in instances]
-            begun = time.monotonic()
+            self.queue.begun(series)  # on the disk before anything of it is decoded, which may kill the program
             try:
-                with quiet():
-                    made = objects_of(instances, self._model)
-                done = self.queue.answered(series, seen, made, self._options.destinations)
-            except InputError as error:
-                if self.queue.refused(series, seen, error.code):
-                    self.journal.note("series refused", series=series, reason=error.code)
-                continue
-            except EnvironmentFailure:
-                raise  # a full disk is no fault of the series, however long it lasts
-            except Exception as error:  # noqa: BLE001 - one series must not stop the others
-                if self.queue.failed(series, _reason(error), _WAIT) >= _TRIES:
-                    self.queue.refused(series, seen, _reason(error))
-                self.journal.note("series failed", series=series, reason=_reason(error))
-                continue
-            if done:
-                self.journal.note(
-                    "answered", series=series, instances=len(instances), objects=len(made),
-                    seconds=round(time.monotonic() - begun, 2),
-                )  # fmt: skip
+                self._answer_series(series)
+            finally:
+                self.queue.ended(series)
+
+    def _answer_series(self, series: str) -> None:
+        instances = self.queue.instances(series)
+        seen = [one.sop for one in instances]
+        begun = time.monotonic()
+        try:
+            with quiet():
+                made = objects_of(instances, self._model)
+            done = self.queue.answered(series, seen, made, self._options.destinations)
+        except InputError as error:
+            if self.queue.refused(series, seen, error.code):
+                self.journal.note("series refused", series=series, reason=error.code)
+            return
+        except EnvironmentFailure:
+            raise  # a full disk is no fault of the series, however long it lasts
+        except Exception as error:  # noqa: BLE001 - one series must not stop the others
+            reason = _reason(error)
+            self._failed(series, seen, self.queue.failed(series, reason, _WAIT), reason)
+            return
+        if done:
+            self.journal.note(
+                "answered", series=series, instances=len(instances), objects=len(made),
+                seconds=round(time.monotonic() - begun, 2),
+            )  # fmt: skip
+
+    def _failed(self, series: str, seen: list[str], attempts: int, reason: str) -> None:
+        """Give a series up that answering has failed with too often."""
+        if attempts >= _TRIES:
+            self.queue.refused(series, seen, reason)
+        self.journal.note("series failed", series=series, reason=reason)
 
     def _tidy(self) -> None:
         self.queue.forget(_KEPT)

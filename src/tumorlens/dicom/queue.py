@@ -6,7 +6,8 @@ same folder and goes on. Files are named by a hash, never by what they are about
 
 States of a series: ``open`` (more may come) → ``closed`` (somebody said that it is complete; or it has been quiet) →
 ``answered``, or ``refused`` where nothing of it can be answered. A new instance opens it again. States of an object to
-send: ``due`` → ``sent``.
+send: ``due`` → ``sent``. Which series is being answered is noted down first, so that the next start knows what killed
+the program.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     sop TEXT NOT NULL, destination TEXT NOT NULL, file TEXT NOT NULL, series TEXT NOT NULL, state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, PRIMARY KEY (sop, destination));
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (destination, state, due);
+CREATE TABLE IF NOT EXISTS begun (series TEXT PRIMARY KEY);
 """
 
 
@@ -187,6 +189,39 @@ class Queue:
                 "SELECT sop, series, study, file FROM instance WHERE series = ? ORDER BY received, sop", (series,)
             ).fetchall()
         return [Instance(sop, one, study, self.folder / file) for sop, one, study, file in rows]
+
+    def begun(self, series: str) -> None:
+        """Note that a series is about to be answered, for the case that answering it kills the program."""
+        with self._transaction():
+            self._base.execute("INSERT OR IGNORE INTO begun VALUES (?)", (series,))
+
+    def ended(self, series: str) -> None:
+        """Note that answering a series did not kill the program, whatever came of it."""
+        with self._transaction():
+            self._base.execute("DELETE FROM begun WHERE series = ?", (series,))
+
+    def killed(self, wait: float, now: float | None = None) -> dict[str, int]:
+        """Note that a killed program failed with what it was answering; to be called before anything is begun.
+
+        Args:
+            wait: seconds until such a series is tried again; what is ready comes first.
+            now: seconds since the epoch; the clock's when None.
+
+        Returns:
+            Series UID → how often answering it has failed.
+        """
+        moment = time.time() if now is None else now
+        with self._transaction():
+            rows = self._base.execute(
+                "SELECT uid, attempts + 1 FROM series JOIN begun ON series = uid WHERE state IN ('open', 'closed')"
+            ).fetchall()
+            for uid, attempts in rows:
+                self._base.execute(
+                    "UPDATE series SET state = 'open', attempts = ?, reason = 'crashed', changed = ? WHERE uid = ?",
+                    (attempts, moment + wait, uid),
+                )
+            self._base.execute("DELETE FROM begun")
+        return dict(rows)
 
     def answered(
         self, series: str, seen: Sequence[str], made: Mapping[str, bytes], destinations: Sequence[str]

@@ -7,9 +7,8 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby, islice
 from pathlib import Path
 from typing import cast
 
@@ -26,11 +25,10 @@ from tumorlens.inference.series import SeriesSum
 from tumorlens.io.arrays import from_array
 from tumorlens.io.atomic import write_bytes, writing
 from tumorlens.io.slice import Slice
+from tumorlens.pipeline import readahead
 from tumorlens.pipeline.reporter import Reporter
 
 Input = str | os.PathLike[str] | bytes | np.ndarray | Slice
-# Files, or slices of a volume, that are in memory at once.
-_AHEAD = 32
 
 
 class Model:
@@ -146,40 +144,29 @@ class Model:
 
         Args:
             items: files.
-            pool: reads them, some ahead of the network.
+            pool: reads them, some ahead of the network: see :mod:`tumorlens.pipeline.readahead`.
             map_folder: where to write the activation maps, or None.
         """
-        stream = iter(items)
-        ahead: deque[list[tuple[Item, Future[_Opened]]]] = deque()
-        while True:
-            if chunk := list(islice(stream, _AHEAD)):
-                ahead.append([(item, pool.submit(_open, item)) for item in chunk])
-            if ahead and (not chunk or len(ahead) > 1):
-                yield from self._predict_opened(ahead.popleft(), pool, map_folder)
-            elif not chunk:
-                return
-
-    def _predict_opened(
-        self, chunk: list[tuple[Item, Future[_Opened]]], pool: ThreadPoolExecutor, map_folder: Path | None
-    ) -> Iterator[tuple[Item, Answer | None]]:
         # Single slices of many files share batches; a volume is read on its own, some slices at a time.
-        ready = ((item, future.result()) for item, future in chunk)
-        for several, members in groupby(ready, key=lambda one: isinstance(one[1], tuple)):
-            if several:
-                for item, frames in members:
-                    for answer in self._predict_frames(item.path, cast("tuple[int | None, ...]", frames), map_folder):
-                        yield item, answer
-                continue
-            alone = list(members)
-            good = self._answer_slices([found for _, found in alone if isinstance(found, Slice)], map_folder)
-            for item, found in alone:
-                yield item, next(good) if isinstance(found, Slice) else cast("Failure | None", found)
+        for batch in readahead.batches(items, pool, _open):
+            item, found = batch[0]
+            if isinstance(found, tuple):
+                yield from ((item, answer) for answer in self._predict_frames(item.path, found, map_folder))
+            else:
+                del found  # nobody may hold on to pixels that were answered
+                yield from self._predict_batch(batch, map_folder)
+
+    def _predict_batch(self, batch: readahead.Batch, map_folder: Path | None) -> Iterator[tuple[Item, Answer | None]]:
+        good = self._answer_slices([found for _, found in batch if isinstance(found, Slice)], map_folder)
+        for item, found in batch:
+            yield item, next(good) if isinstance(found, Slice) else cast("Failure | None", found)
 
     def _predict_frames(self, path: str, frames: Sequence[int | None], map_folder: Path | None) -> Iterator[Answer]:
         whole: SeriesSum | None = None
-        for start in range(0, len(frames), _AHEAD):
+        left = deque(frames)
+        while left:
             try:
-                slices = [accepted(io.read_slice(path, frame)) for frame in frames[start : start + _AHEAD]]
+                slices = _next_frames(path, left)
             except (InputError, MissingExtraError) as error:
                 yield Failure(path, error)
                 return
@@ -188,6 +175,7 @@ class Model:
                 if answer.series:
                     whole = whole or self.gathering(answer)
                     whole.add(answer)
+            slices.clear()  # before more are read
         if whole:
             yield whole.answer()
 
@@ -258,16 +246,20 @@ def told(found: Iterable[Item | Note], tell: Reporter) -> Iterator[Item]:
             yield one
 
 
-# What a file turned out to be: a slice, the frames of a volume, unusable, or plainly no image.
-_Opened = Slice | tuple[int | None, ...] | Failure | None
-
-
-def _open(item: Item) -> _Opened:
+def _open(item: Item) -> readahead.Opened:
     try:
         frames = frames_of(item)
         return accepted(io.read_slice(item.path, frames[0])) if frames and len(frames) == 1 else frames
     except (InputError, MissingExtraError) as error:
         return Failure(item.path, error)
+
+
+def _next_frames(path: str, left: deque[int | None]) -> list[Slice]:
+    """The next frames of a volume, as many as are answered together."""
+    found: list[Slice] = []
+    while left and not readahead.is_full(found):
+        found.append(accepted(io.read_slice(path, left.popleft())))
+    return found
 
 
 def _slices(item: Input, name: str) -> list[Slice]:
