@@ -61,6 +61,24 @@ def test_a_group_column_that_was_named_may_divide_a_patient() -> None:
     assert group(data, [0, 1, 2], patients=False) == ["x", "y", "y"]
 
 
+def test_slices_of_one_scan_stay_together_and_are_no_look_alikes() -> None:
+    data = manifest([""] * 5, series=["one", "one", "two", "", ""])
+    names = group(data, [0, 1, 2, 3, 4])
+    assert names[0] == names[1] and len(set(names)) == 4
+    assert not any(name.startswith(PSEUDO) for name in names)
+    chained = group(data, [0, 1, 2, 3, 4], alike={(1, 2): 0.9})
+    assert chained[0] == chained[1] == chained[2] and chained[0].startswith(PSEUDO)
+
+
+def test_a_scan_is_that_of_one_data_set_and_a_named_group_column_may_divide_it() -> None:
+    rows = [Row(path=f"{i}.dcm", label="a", source=source, series="one") for i, source in enumerate("ssu")]
+    names = group(Manifest(tuple(rows)), [0, 1, 2])
+    assert names[0] == names[1] != names[2]
+    columned = manifest(["", ""], series=["one", "one"], group=["x", "y"])
+    assert group(columned, [0, 1], patients=False) == ["x", "y"]
+    assert len(set(group(columned, [0, 1]))) == 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_split_divides_a_group(data: st.DataObject) -> None:

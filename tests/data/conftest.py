@@ -29,6 +29,34 @@ def tree(tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def dicom() -> Callable[..., Path]:
+    """Writes an MR slice of 8 x 8 pixels: ``dicom(path, PatientID="7", Modality="CT", …)``; None takes an entry out."""
+    pydicom = pytest.importorskip("pydicom")
+
+    def write(path: Path, **fields: object) -> Path:
+        image = pydicom.Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid()
+        image.Modality, image.PatientID, image.SeriesInstanceUID = "MR", "", pydicom.uid.generate_uid()
+        image.Rows = image.Columns = 8
+        image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+        image.BitsAllocated = image.BitsStored = 16
+        image.HighBit = 15
+        image.PixelData = np.random.default_rng(len(str(path))).integers(0, 999, (8, 8), np.uint16).tobytes()
+        for name, value in fields.items():
+            if value is None:
+                delattr(image, name)
+            else:
+                setattr(image, name, value)
+        image.file_meta = pydicom.dataset.FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save_as(path, enforce_file_format=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def zipped(tmp_path) -> Callable[[Path], Path]:
     """Packs a folder into ``<name>.zip`` beside it."""
 

@@ -165,5 +165,5 @@ def test_dicom_tree(shared_data):
     assert len(found) == 24
     assert {row.patient for row in found} == {"02"}
     mixed = data.read(shared_data / "dicom")
-    assert Counter(item.code for item in mixed.skipped) == {"unsupported": 1}
+    assert Counter(item.code for item in mixed.skipped) == {"unsupported": 1, "not_mr": 9, "not_head": 1}
     assert len([row for row in mixed if row.path.endswith("emri_small.dcm")]) == 10

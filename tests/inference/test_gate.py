@@ -89,9 +89,7 @@ def test_real_pictures_of_something_else_are_refused(gate: Gate, shared_data: Pa
     assert gate.refuses(images).mean() >= 0.95
 
 
-@pytest.mark.parametrize(
-    ("kind", "least"), [("HeadCT", 0.6), ("AbdomenCT", 0.8), ("ChestCT", 0.9), ("BreastMRI", 0.8)]
-)
+@pytest.mark.parametrize(("kind", "least"), [("HeadCT", 0.6), ("AbdomenCT", 0.8), ("ChestCT", 0.9), ("BreastMRI", 0.8)])
 def test_other_scans_are_refused(gate: Gate, shared_data: Path, kind: str, least: float) -> None:
     """It learned from these kinds; what it does with kinds that it has not seen is measured by ``scripts/gate``."""
     files = sorted((shared_data / "not_brain_mri" / "medical_mnist" / kind).iterdir())

@@ -310,7 +310,8 @@ def test_evaluate_agrees_with_the_runs_own_scores(finished_run: Path) -> None:
     assert again["accuracy"] == said["accuracy"]
     assert again["nll"] == pytest.approx(said["nll"])
     assert again["confusion"] == said["confusion"]
-    for key in ("patients", "series", "calibration"):
+    assert again["by_patient"] == metrics["patients"]
+    for key in ("series", "calibration"):
         assert points(again[key]) == pytest.approx(points(metrics[key])), key
     for kind, parts in metrics["subgroups"].items():
         assert {name: one["accuracy"] for name, one in again["subgroups"][kind].items()} == {

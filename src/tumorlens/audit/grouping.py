@@ -1,4 +1,4 @@
-"""What must stay together: patients, joined over copies, variants of an id, and look-alikes where none is known."""
+"""What must stay together: patients and scans, joined over copies, variants of an id; else look-alikes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def group(
         manifest: N rows; their own groups (the patient, else what was named, else the slice itself) are joined.
         roots: N numbers, equal for copies of one picture.
         join_variants: also join patient ids that differ by a trailing letter only.
-        patients: False where the person has named another unit, which then may divide a patient.
+        patients: False where the person has named another unit, which then may divide a patient or a scan.
         alike: pairs of rows with their agreement; rows without a patient or group that are alike enough are chained
             into pseudo-patients. A likeness is no evidence of a leak, so a chain stays inside one of the data's own
             folds and away from its validation and test sets. None: no chains.
@@ -78,10 +78,13 @@ def group(
     for i, root in enumerate(roots):
         sets.join(i, int(root))
     first_of: dict[str, int] = {}
+    first_slice: dict[tuple[str, str], int] = {}
     for i, name in enumerate(own):
         sets.join(i, first_of.setdefault(name, i))
         if patients and rows[i].patient:
             sets.join(i, first_of.setdefault(f"patient {patient_key(rows[i])}", i))
+        if patients and rows[i].series:
+            sets.join(i, first_slice.setdefault((rows[i].source, rows[i].series), i))
     if join_variants:
         first: dict[tuple[str, str], int] = {}
         base = {
@@ -90,6 +93,7 @@ def group(
         for i, row in enumerate(rows):
             if row.patient in base:
                 sets.join(i, first.setdefault((row.source, base[row.patient]), i))
+    alone = [sets.find(i) for i in range(len(rows))]
     for (a, b), agreement in (alike or {}).items():
         same_part = (rows[a].fold, rows[a].split) == (rows[b].fold, rows[b].split) and rows[a].split in ("", "train")
         if agreement >= NEIGHBOURS and (across or same_part) and not known[a] and not known[b]:
@@ -100,9 +104,8 @@ def group(
     names = [""] * len(rows)
     for inside in members.values():
         named = [own[i] for i in inside if known[i]]
-        pictures = len({int(roots[i]) for i in inside})
         name = min(named) if named else own[inside[0]]
-        if not named and pictures > 1:
+        if not named and len({alone[i] for i in inside}) > 1:
             name = f"{PSEUDO} {name}"
         for i in inside:
             names[i] = name

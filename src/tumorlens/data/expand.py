@@ -28,7 +28,9 @@ class Wanted:
 
     Attributes beyond those of :class:`~tumorlens.data.manifest.Row`:
         suffix: its extension, in lower case.
-        folder: the patient as the folder around it says, used when neither the data set nor the file names one.
+        folder: the patient as the folders around it say, used when neither the data set nor the file names one.
+        visit: the group of everything from one visit, used when nothing names a patient.
+        around: the group of what lies in one folder, used for slices that nothing else puts together to a scan.
         series: what to call the patient of a multi-frame file when nothing else does.
         sure_frame: the frame is meant; else it is ignored where the file is a single image.
     """
@@ -45,6 +47,8 @@ class Wanted:
     id: str = ""
     frame: int | None = None
     folder: str = ""
+    visit: str = ""
+    around: str = ""
     series: str = ""
     sure_frame: bool = True
 
@@ -65,7 +69,7 @@ def is_never(suffix: str) -> bool:
 
 
 def rows(wanted: Wanted) -> tuple[list[Row], list[Skipped]]:
-    """The rows of one file, or why there are none.
+    """The rows of one file, or why there are none: a file that says itself that it is no MR image of a head has none.
 
     Raises:
         MissingExtraError: when the format needs a package that is not installed.
@@ -78,6 +82,8 @@ def rows(wanted: Wanted) -> tuple[list[Row], list[Skipped]]:
         header = io.inspect(wanted.path)
     except InputError as error:
         return [], [skip(wanted.path, error)]
+    if header.objection is not None:
+        return [], [skip(wanted.path, header.objection)]
     if header.frames is None and not wanted.sure_frame:
         return [_row(wanted, None, header)], []
     if header.frames is None or wanted.frame is not None:
@@ -92,20 +98,22 @@ def _row(wanted: Wanted, frame: int | None, header: Header) -> Row:
     name = wanted.id
     if name and frame is not None and wanted.frame is None:
         name = f"{name}#{frame}"
+    named = wanted.patient or header.patient or wanted.folder
     # All frames of one file come from one patient, whether or not it says which.
-    patient = wanted.patient or header.patient or wanted.folder or (wanted.series if header.frames is not None else "")
+    patient = named or (wanted.series if header.frames is not None else "")
+    series = _series(wanted.path, header)
     return Row(
         path=wanted.path,
         frame=frame,
         label=wanted.label or header.label,
         patient=patient,
-        group=wanted.group,
+        group=wanted.group or ("" if named else wanted.visit or ("" if series else wanted.around)),
         source=wanted.source,
         split=wanted.split,
         fold=wanted.fold,
         mask=wanted.mask or header.mask,
         id=name,
-        series=_series(wanted.path, header),
+        series=series,
     )
 
 

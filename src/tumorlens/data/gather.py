@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tumorlens.data import expand
-from tumorlens.data.layout import means_nothing, unwrap
+from tumorlens.data.layout import unwrap
 from tumorlens.data.listing import Entry, Listing
 from tumorlens.data.manifest import Skipped, skip
 from tumorlens.data.pairing import Pairing, pair
 from tumorlens.errors import InputError
 from tumorlens.io import kind_of
 from tumorlens.io.sniff import RASTER
-from tumorlens.labels import is_known
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,6 @@ def gather(found: Listing) -> Gathered:
     usable, unusable = candidates(found.entries)
     entries, repeated = unwrap(usable)
     return Gathered(pair(entries), (*found.skipped, *unusable), tuple(repeated))
-
-
-def patient_folder(entry: Entry) -> str:
-    """The folder around a scan when its name can only be a patient's, else an empty string."""
-    name = entry.folders[-1] if entry.folders else ""
-    return "" if means_nothing(name) or is_known(name) else name
 
 
 def candidates(entries: Sequence[Entry]) -> tuple[list[Entry], list[Skipped]]:

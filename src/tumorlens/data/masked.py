@@ -12,7 +12,8 @@ import numpy as np
 from tumorlens import io
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
-from tumorlens.data.gather import gather, patient_folder
+from tumorlens.data.folders import patients, visit
+from tumorlens.data.gather import gather
 from tumorlens.data.layout import place
 from tumorlens.data.listing import Entry, Listing, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped, skip
@@ -27,7 +28,7 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
 
     A slice is ``label`` when its mask holds at least ``min_pixels``, ``no_tumor`` when it holds none; what lies
     between is skipped as ``small_mask``, a slice of one grey value (padding) as ``blank``, one without a mask as
-    ``no_mask``. Every slice is decoded. The folder around a scan names its patient.
+    ``no_mask``. Every slice is decoded. The folders around a slice name its patient.
 
     Args:
         path: a folder or zip archive of images and masks, or one ``.mat`` file.
@@ -43,10 +44,12 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
     """
     gathered = gather(_files(path))
     pairs, skipped = gathered.pairs, list(gathered.skipped)
+    patient_of = patients(entry.folders for entry in pairs.images)
     rows: list[Row] = []
     for done, entry in enumerate(pairs.images):
         if progress is not None:
             progress(done, len(pairs.images))
+        when = visit(entry.folders, len(entry.folders))
         made, unusable = expand.rows(
             Wanted(
                 path=entry.path,
@@ -54,7 +57,9 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
                 source=source,
                 split=place(entry).split,
                 mask=pairs.mask_of.get(entry.path, ""),
-                folder=patient_folder(entry),
+                folder=patient_of[entry.folders],
+                visit=f"{source}/{when}" if when else "",
+                around="/".join((source, *entry.folders)) if entry.scan and entry.folders else "",
                 series="/".join((*entry.folders, entry.stem)),
             )
         )

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from tumorlens.data.folders import says_how
 from tumorlens.data.layout import means_nothing, place
 from tumorlens.data.listing import Entry
-
-# Sub-folders so named sort the slices of all patients by how they were taken; they are no patients.
-_KINDS = frozenset(
-    {"axial", "coronal", "sagittal", "t1", "t1c", "t1ce", "t1gd", "t1w", "t2", "t2w", "flair", "pd", "dwi"}
-)
 
 
 def folder_groups(images: Sequence[Entry], source: str, *, labelled: bool = False) -> dict[str, str]:
@@ -34,7 +30,8 @@ def folder_groups(images: Sequence[Entry], source: str, *, labelled: bool = Fals
             continue
         start = len(entry.folders) - len(where.rest) - int(labelled)
         for index, name in enumerate(entry.folders[start:], start):
-            if not means_nothing(name) and name.lower() not in _KINDS:
+            # How they were taken sorts the slices of all patients.
+            if not means_nothing(name) and not says_how(name):
                 below[entry.folders[:start]]["/".join(entry.folders[: index + 1])].append(entry)
                 break
     return {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
-from tumorlens.data.gather import gather, patient_folder
-from tumorlens.data.layout import place
+from tumorlens.data.folders import Folders, patients, visit
+from tumorlens.data.gather import gather
+from tumorlens.data.layout import Place, place
 from tumorlens.data.listing import Entry, listing
 from tumorlens.data.manifest import Manifest, Row, Skipped
 from tumorlens.data.nested import folder_groups
@@ -45,13 +46,15 @@ def read_tree(root: str, source: str, *, label: str = "", progress: Progress | N
         notes.append(f"{root}: the images of each of {count} sub-folders of the class folders are kept together")
     if pairs.lonely:
         notes.append(f"{root}: {len(pairs.lonely)} masks belong to no image, for example {pairs.lonely[0].path}")
-    classes = bool(label) or any(_place_label(entry) for entry in pairs.images)
+    patient_of = patients(_place(entry).rest for entry in pairs.images if entry.scan)
+    classes = bool(label) or any(_place(entry).label for entry in pairs.images)
     rows: list[Row] = []
     for done, entry in enumerate(pairs.images):
         if progress is not None:
             progress(done, len(pairs.images))
         group = groups.get(entry.path, "")
-        wanted = replace(_wanted(entry, source, label, pairs.mask_of.get(entry.path, "")), group=group)
+        mask = pairs.mask_of.get(entry.path, "")
+        wanted = replace(_wanted(entry, source, label, mask, patient_of), group=group)
         if classes and not wanted.label and not entry.scan:
             reason = f"{entry.path} lies outside the class folders"
             skipped.append(Skipped(entry.path, "unlabelled", reason))
@@ -64,13 +67,14 @@ def read_tree(root: str, source: str, *, label: str = "", progress: Progress | N
     return Manifest(tuple(rows), tuple(skipped), tuple(notes))
 
 
-def _place_label(entry: Entry) -> str:
-    return place(entry, known_only=entry.scan).label
+def _place(entry: Entry) -> Place:
+    return place(entry, known_only=entry.scan)
 
 
-def _wanted(entry: Entry, source: str, label: str, mask: str) -> Wanted:
-    where = place(entry, known_only=entry.scan)
-    folder = patient_folder(entry) if entry.scan and where.rest else ""
+def _wanted(entry: Entry, source: str, label: str, mask: str, patient_of: Mapping[Folders, str]) -> Wanted:
+    where = _place(entry)
+    below = len(where.rest) if entry.scan else 0  # pictures have groups by their sub-folders
+    when = visit(entry.folders, below)
     return Wanted(
         path=entry.path,
         suffix=entry.suffix,
@@ -78,6 +82,8 @@ def _wanted(entry: Entry, source: str, label: str, mask: str) -> Wanted:
         source=source,
         split=where.split,
         mask=mask,
-        folder=folder,
+        folder=patient_of[where.rest] if entry.scan else "",
+        visit=f"{source}/{when}" if when else "",
+        around="/".join((source, *entry.folders)) if below else "",
         series=os.path.join(*entry.folders, entry.stem),
     )

@@ -53,6 +53,7 @@ def inspect(content: Content, kind: str, limits: Limits) -> Header:
             instance=_text(dataset, "SOPInstanceUID"),
             study=_text(dataset, "StudyInstanceUID"),
             burnt_in=_burnt_in(dataset),
+            objection=objection(dataset, content.name),
         )
 
 

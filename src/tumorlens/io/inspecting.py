@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tumorlens.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -19,6 +21,7 @@ class Header:
         instance: the SOPInstanceUID of a DICOM file, or empty. Likewise.
         study: its StudyInstanceUID, or empty. Likewise.
         burnt_in: whether it says that text or marks are part of the picture (Burned In Annotation, PS3.3 C.7.6.1).
+        objection: why, by itself, this is no MR image of a head; None when nothing there speaks against it.
     """
 
     kind: str
@@ -30,3 +33,4 @@ class Header:
     instance: str = ""
     study: str = ""
     burnt_in: bool = False
+    objection: InputError | None = None

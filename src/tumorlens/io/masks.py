@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from tumorlens.errors import InputError
-from tumorlens.io.files import frame_count, read_slice
+from tumorlens.io.files import find, frame_count, read_slice
 from tumorlens.io.limits import DEFAULT, Limits
+
+# Up to here whole numbers are labels, not greys.
+_LABELS = 16
+# How far a label may be from a whole number: files that scale what they store round it.
+_ROUNDING = 0.01
 
 
 def read_mask(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) -> np.ndarray:
     """The tumour mask of one slice.
 
-    A mask is true above half of its largest value: that is "not zero" for 0/1 masks, and cuts the soft edges of an
-    anti-aliased or JPEG-compressed 0..255 mask in the middle. Masks of small whole numbers (0, 1, 2, 4: several tumour
-    parts, as in BraTS) are true wherever they are not zero.
+    What a mask holds, its whole file says, so that a slice at the end of a soft volume has no mask of its faint tails:
+
+    - whole numbers up to 16 (0 and 1; 0, 1, 2, 4: several tumour parts, as in BraTS): true wherever they are not zero;
+    - shares from 0 to 1: true above 0.5;
+    - anything else, as an anti-aliased or JPEG-compressed 0..255 mask: true above half of the largest value.
 
     Args:
         path: image, volume, ``archive.zip!mask.png`` or ``file.mat!tumorMask``.
@@ -28,12 +37,31 @@ def read_mask(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) 
         InputError: when it cannot be read.
         MissingExtraError: when the format needs a package that is not installed.
     """
-    if frame is not None and frame_count(path, limits=limits) is None:
-        frame = None
+    count = None if frame is None else frame_count(path, limits=limits)
     try:
-        pixels = read_slice(path, frame, limits=limits).pixels
+        pixels = read_slice(path, None if count is None else frame, limits=limits).pixels
+        if count is None:
+            threshold = _threshold(float(pixels.max()), _whole(pixels))
+        else:
+            threshold = _of_volume(find(path, limits)[0].key, path, count, limits)
     except InputError as error:
         raise InputError(f"the mask {error.message}", hint=error.hint, code=error.code) from error
-    top = float(pixels.max())
-    threshold = 0.0 if top <= 16 else top / 2
     return np.asarray(pixels > threshold)
+
+
+@lru_cache(maxsize=256)
+def _of_volume(key: tuple[object, ...], path: str, count: int, limits: Limits) -> float:
+    """The threshold of a file with ``count`` frames; ``key`` changes when the file does."""
+    top, whole = 0.0, True
+    for frame in range(count):
+        pixels = read_slice(path, frame, limits=limits).pixels
+        top, whole = max(top, float(pixels.max())), whole and _whole(pixels)
+    return _threshold(top, whole)
+
+
+def _threshold(top: float, whole: bool) -> float:
+    return 0.5 if top <= 1 or (whole and top <= _LABELS) else top / 2
+
+
+def _whole(pixels: np.ndarray) -> bool:
+    return bool((np.abs(pixels - np.rint(pixels)) <= _ROUNDING).all())

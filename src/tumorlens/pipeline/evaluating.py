@@ -53,10 +53,10 @@ def evaluate(
     With ``data.test_fold`` only that fold is scored; with a data set that brings a test split, only that. Slices that
     share a patient, group or picture with the data's own training part, or with what the model's run was trained on,
     are left out of the scores (``leaked`` names them, ``as_shipped`` scores them too). ``skipped`` lists what could not
-    be used. ``subgroups``, ``patients``, ``calibration`` and ``series`` are those of a run's test slices in its
-    ``metrics.json``, and missing where no slice is left. ``clever_hans`` says whether the answers hang on the tumour,
-    where slices have a mask (see :func:`tumorlens.evaluation.looking.clever_hans`), else None; so do ``localisation``
-    and ``pointing_game`` say whether its maps lie on the tumour (see
+    be used. ``subgroups``, ``calibration``, ``series`` and ``by_patient`` (there ``patients``) are those of a run's
+    test slices in its ``metrics.json``, and missing where no slice is left. ``clever_hans`` says whether the answers
+    hang on the tumour, where slices have a mask (see :func:`tumorlens.evaluation.looking.clever_hans`), else None; so
+    do ``localisation`` and ``pointing_game`` say whether its maps lie on the tumour (see
     :func:`tumorlens.evaluation.localisation.localisation`).
 
     Args:
@@ -114,7 +114,8 @@ def evaluate(
     _tell(document, ready.manifest, tell)
     honest = table.where([name not in familiar for name in table.ids])
     if len(honest):
-        document |= after_training(honest, predictor.trust, predictor.series, chosen)
+        more = after_training(honest, predictor.trust, predictor.series, chosen)
+        document |= {"by_patient": more.pop("patients"), **more}
     left_out = sorted(familiar & set(table.ids))
     fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
     unseen = ready.choose(fresh)

@@ -27,7 +27,7 @@ from tumorlens.preprocess.recipe import Recipe, standardise_mask
 from tumorlens.preprocess.store import stamp_of
 
 # Raise when the pixels that `standardise_mask` gives change.
-_FORMAT = 2
+_FORMAT = 3
 _MOST_WORKERS = 16
 Progress = Callable[[int, int], None]
 
