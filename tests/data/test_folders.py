@@ -13,7 +13,7 @@ from PIL import Image
 
 from tumorlens import data
 from tumorlens.audit.grouping import group
-from tumorlens.data.folders import patients
+from tumorlens.data.folders import merged, patients, says_how
 from tumorlens.data.manifest import Manifest
 
 
@@ -146,7 +146,9 @@ VISITS = st.one_of(
               st.integers(1, 99)),
     st.sampled_from(["baseline", "follow-up", "followup_2", "pre", "post-op", "preop"]),
 )  # fmt: skip
-NAMES = st.text("abcdefghij ", min_size=3, max_size=9).filter(lambda name: name == name.strip() != "hgg")
+NAMES = st.text("abcdefghij ", min_size=3, max_size=9).filter(
+    lambda name: name == name.strip() != "hgg" and not says_how(name)
+)
 
 
 @given(st.data())
@@ -169,3 +171,11 @@ def test_visits_of_any_name_that_every_patient_has_are_no_patients(draw):
     assume(not {name.lower() for name in people} & {name.lower() for name in visits})
     places = {(person, visit): person for person in people for visit in visits}
     assert patients(places) == places
+
+
+def test_several_folders_taken_for_one_patient_are_told() -> None:
+    """Numbers that begin anew at each site look like series of one patient."""
+    restarting = [(site, number) for site in ("siteA", "siteB") for number in ("001", "002", "003")]
+    assert "'siteB' with 3" in merged(patients(restarting))
+    assert merged(patients([("P1", "T1"), ("P1", "T2"), ("P2", "T1")])) == ""
+    assert merged(patients([("siteA", "ann"), ("siteA", "bob"), ("siteB", "eve")])) == ""

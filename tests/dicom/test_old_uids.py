@@ -26,7 +26,22 @@ def test_digits_and_dots_are_a_uid(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "4711", ".1.2", "1.2.", "1..2", "1.2\n", "1.2 ", "1.a", "DOE JANE", "1.٢", "1." + "0" * 63]
+    "text",
+    [
+        "",
+        "4711",
+        "4711.12",
+        "12.03.1958",
+        ".1.2",
+        "1.2.",
+        "1..2",
+        "1.2\n",
+        "1.2 ",
+        "1.a",
+        "DOE JANE",
+        "1.٢",
+        "1." + "0" * 63,
+    ],
 )
 def test_what_may_be_a_name_or_a_number_of_a_patient_is_none(text: str) -> None:
     assert not is_uid(text)

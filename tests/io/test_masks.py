@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -28,6 +28,7 @@ SHAPE = st.tuples(st.integers(2, 4), st.just(4), st.just(4))
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_every_frame_of_a_mask_is_cut_where_the_whole_file_says(kept, draw):
     def frames(dtype, values):
         return draw.draw(arrays.arrays(dtype, draw.draw(SHAPE), elements=values))
@@ -40,6 +41,14 @@ def test_every_frame_of_a_mask_is_cut_where_the_whole_file_says(kept, draw):
     grey = frames(np.uint8, st.integers(0, 255))
     grey[0, 0, 0] = 255
     np.testing.assert_array_equal(kept(grey), grey > 127)
+
+
+def test_numbered_tumours_all_count(kept):
+    numbered = np.zeros((2, 4, 4), np.uint8)
+    numbered[0, 0], numbered[1, 2] = (1, 2, 17, 30), (5, 5, 0, 1)
+    np.testing.assert_array_equal(kept(numbered), numbered != 0)
+    percent = np.arange(101, dtype=np.uint8)[:100].reshape(1, 10, 10)  # too many different ones for tumours
+    np.testing.assert_array_equal(kept(percent), percent > 49.5)
 
 
 def ball(size):

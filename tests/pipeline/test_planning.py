@@ -20,9 +20,9 @@ from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.models import keras_setup
-from tumorlens.pipeline import crossvalidating, planning, running
+from tumorlens.pipeline import crossvalidating, planning, running, spreading
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.spreading import Workers, cores
+from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.training import resume, train
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.stack import Stack
@@ -141,7 +141,7 @@ def test_a_gpu_is_asked_for_less_and_said_so() -> None:
         planning.plan({"train": {"minutes": 10.0}}, *data(), speed=never, device=lambda _: "cpu")
 
 
-def test_trainings_that_run_at_once_share_the_machine_and_the_time() -> None:
+def test_trainings_that_run_at_once_share_the_machine_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     minute = {"train": {"minutes": 1.0}}
     alone, shared = (
         planning.plan(minute, *data(), speed=lambda *_: 100.0, device=lambda _: "cpu", beside=beside)
@@ -151,7 +151,8 @@ def test_trainings_that_run_at_once_share_the_machine_and_the_time() -> None:
     assert shared.facts is not None
     assert shared.settings.train.epochs == alone.settings.train.epochs // 2
     assert shared.facts.cores == max(1, alone.facts.cores // 2)
-    assert (Workers(jobs=3).here, Workers(jobs=3, ray="auto").here) == (3, cores())
+    monkeypatch.setattr(spreading, "cores", lambda: 16)
+    assert (Workers(jobs=3).here, Workers(jobs=3, ray="auto").here, Workers(jobs=0, ray="auto").here) == (3, 3, 16)
 
 
 def test_the_device_is_known_without_the_backend_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

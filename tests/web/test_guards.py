@@ -89,14 +89,15 @@ def test_a_client_that_does_not_take_its_answer_is_given_up() -> None:
         asyncio.run(limits({"type": "http", "headers": []}, never, never))  # type: ignore[arg-type]
 
 
-def taking(body: bytes, times: int, seconds: Callable[[int], float], making: float = 0) -> None:
-    """Send an answer to a client that needs so many seconds for so many bytes, and may stall for 0.1 s.
+def taking(body: bytes, times: int, seconds: Callable[[int], float], making: float = 0, stalled: float = 0.1) -> None:
+    """Send an answer to a client that needs so many seconds for so many bytes.
 
     Args:
         body: of each message.
         times: messages.
         seconds: from bytes of a piece to how long the client needs for it.
         making: seconds that the server needs for each message.
+        stalled: seconds that the client may stall.
     """
 
     async def send(message: dict[str, Any]) -> None:
@@ -108,7 +109,7 @@ def taking(body: bytes, times: int, seconds: Callable[[int], float], making: flo
             await asyncio.sleep(making)
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    limits = BodyLimits(answering, 1000, 0.1)  # type: ignore[arg-type]
+    limits = BodyLimits(answering, 1000, stalled)  # type: ignore[arg-type]
     asyncio.run(limits({"type": "http", "headers": []}, send, send))  # type: ignore[arg-type]
 
 
@@ -119,8 +120,8 @@ def test_a_client_that_takes_its_answer_by_drips_is_given_up() -> None:
 
 
 def test_a_long_answer_may_be_taken_slowly() -> None:
-    """A megabyte in a second: longer than a client may stall, and fast enough on the whole."""
-    taking(bytes(1 << 20), 1, lambda size: size / (1 << 20))
+    """A megabyte in 1.6 seconds: longer than a client may stall, and fast enough on the whole."""
+    taking(bytes(1 << 20), 1, lambda size: 1.6 * size / (1 << 20), stalled=1.0)
 
 
 def test_the_time_in_which_an_answer_is_made_is_not_the_clients() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from tumorlens.data.layout import means_nothing
 from tumorlens.labels import is_known
@@ -67,6 +67,23 @@ def patients(places: Iterable[Folders]) -> dict[Folders, str]:
     named = {place: _plain(place) for place in places}
     holding = _holding({_key(names) for names in named.values()})
     return {place: _patient(names, holding) for place, names in named.items()}
+
+
+def merged(patient_of: Mapping[Folders, str]) -> str:
+    """A note where several folders are taken for scans of one patient because of what lies around them; else empty."""
+    inner: dict[str, set[str]] = defaultdict(set)
+    for place, patient in patient_of.items():
+        names = _plain(place)
+        if patient and names and names[-1] != patient and not _PATIENT.fullmatch(patient):
+            inner[patient].add(names[names.index(patient) + 1])
+    several = {patient: below for patient, below in inner.items() if len(below) > 1}
+    if not several:
+        return ""
+    patient, below = max(several.items(), key=lambda one: (len(one[1]), one[0]))
+    return (
+        f"{len(several)} folders are each taken for one patient with several folders of scans, for example {patient!r} "
+        f"with {len(below)}; give a manifest with the patients if these are different people"
+    )
 
 
 def visit(folders: Folders, below: int) -> str:

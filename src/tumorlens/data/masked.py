@@ -12,7 +12,7 @@ import numpy as np
 from tumorlens import io
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
-from tumorlens.data.folders import patients, visit
+from tumorlens.data.folders import merged, patients, visit
 from tumorlens.data.gather import gather
 from tumorlens.data.layout import place
 from tumorlens.data.listing import Entry, Listing, listing
@@ -79,7 +79,8 @@ def read_masked(path: str, source: str, label: str, min_pixels: int, *, progress
             hint="expected x_mask.png beside x.png, masks/x.png beside images/x.png, or Mask.nii.gz beside a scan",
             code="no_mask",
         )
-    return Manifest(tuple(rows), tuple(skipped), (_note(path, label, rows, counts, max(1, min_pixels)),))
+    notes = [_note(path, label, rows, counts, max(1, min_pixels)), merged(patient_of)]
+    return Manifest(tuple(rows), tuple(skipped), tuple(filter(None, notes)))
 
 
 def _files(path: str) -> Listing:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tumorlens.data import expand
 from tumorlens.data.expand import Wanted
-from tumorlens.data.folders import Folders, patients, visit
+from tumorlens.data.folders import Folders, merged, patients, visit
 from tumorlens.data.gather import gather
 from tumorlens.data.layout import Place, place
 from tumorlens.data.listing import Entry, listing
@@ -47,6 +47,7 @@ def read_tree(root: str, source: str, *, label: str = "", progress: Progress | N
     if pairs.lonely:
         notes.append(f"{root}: {len(pairs.lonely)} masks belong to no image, for example {pairs.lonely[0].path}")
     patient_of = patients(_place(entry).rest for entry in pairs.images if entry.scan)
+    notes += [note] if (note := merged(patient_of)) else []
     classes = bool(label) or any(_place(entry).label for entry in pairs.images)
     rows: list[Row] = []
     for done, entry in enumerate(pairs.images):

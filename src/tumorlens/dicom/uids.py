@@ -8,7 +8,7 @@ import uuid
 _OURS = uuid.UUID("6d0f6cde-6f4b-5c0e-9a35-7c2b41c7e8a1")
 
 # Zeros in front of a component are not allowed, and archives are full of them.
-_FORM = re.compile(r"[0-9]+(\.[0-9]+)+")
+_FORM = re.compile(r"0*[0-2](\.[0-9]+)+")
 _LONGEST = 64
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 
 import numpy as np
@@ -10,8 +11,8 @@ from tumorlens.errors import InputError
 from tumorlens.io.files import find, frame_count, read_slice
 from tumorlens.io.limits import DEFAULT, Limits
 
-# Up to here whole numbers are labels, not greys.
-_LABELS = 16
+# Whole numbers up to the first are labels, not greys; so are a few different ones up to the second.
+_LABELS, _MOST_LABELS, _FEW = 16, 127, 32
 # How far a label may be from a whole number: files that scale what they store round it.
 _ROUNDING = 0.01
 
@@ -21,7 +22,8 @@ def read_mask(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) 
 
     What a mask holds, its whole file says, so that a slice at the end of a soft volume has no mask of its faint tails:
 
-    - whole numbers up to 16 (0 and 1; 0, 1, 2, 4: several tumour parts, as in BraTS): true wherever they are not zero;
+    - whole numbers up to 16 (0 and 1; 0, 1, 2, 4: several tumour parts, as in BraTS), or at most 32 different ones up
+      to 127 (numbered tumours): true wherever they are not zero;
     - shares from 0 to 1: true above 0.5;
     - anything else, as an anti-aliased or JPEG-compressed 0..255 mask: true above half of the largest value.
 
@@ -41,7 +43,7 @@ def read_mask(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) 
     try:
         pixels = read_slice(path, None if count is None else frame, limits=limits).pixels
         if count is None:
-            threshold = _threshold(float(pixels.max()), _whole(pixels))
+            threshold = _threshold(float(pixels.max()), _labels(pixels))
         else:
             threshold = _of_volume(find(path, limits)[0].key, path, count, limits)
     except InputError as error:
@@ -52,16 +54,23 @@ def read_mask(path: str, frame: int | None = None, *, limits: Limits = DEFAULT) 
 @lru_cache(maxsize=256)
 def _of_volume(key: tuple[object, ...], path: str, count: int, limits: Limits) -> float:
     """The threshold of a file with ``count`` frames; ``key`` changes when the file does."""
-    top, whole = 0.0, True
+    top = 0.0
+    labels: frozenset[int] | None = frozenset()
     for frame in range(count):
         pixels = read_slice(path, frame, limits=limits).pixels
-        top, whole = max(top, float(pixels.max())), whole and _whole(pixels)
-    return _threshold(top, whole)
+        top, own = max(top, float(pixels.max())), _labels(pixels)
+        labels = None if own is None or labels is None else labels | own
+    return _threshold(top, labels)
 
 
-def _threshold(top: float, whole: bool) -> float:
-    return 0.5 if top <= 1 or (whole and top <= _LABELS) else top / 2
+def _threshold(top: float, labels: Collection[int] | None) -> float:
+    few = labels is not None and (top <= _LABELS or (top <= _MOST_LABELS and len(labels) <= _FEW))
+    return 0.5 if top <= 1 or few else top / 2
 
 
-def _whole(pixels: np.ndarray) -> bool:
-    return bool((np.abs(pixels - np.rint(pixels)) <= _ROUNDING).all())
+def _labels(pixels: np.ndarray) -> frozenset[int] | None:
+    """The different values of a slice; None where one is no whole number, or they are too many for labels."""
+    rounded = np.rint(pixels)
+    if not (np.abs(pixels - rounded) <= _ROUNDING).all() or np.abs(rounded).max() > _MOST_LABELS:
+        return None
+    return frozenset(np.unique(rounded).astype(int).tolist())

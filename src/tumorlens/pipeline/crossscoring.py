@@ -180,7 +180,7 @@ def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
     place = folds.place_of(folder / f"seed-{seed}", fold)
     again = f"finish it with: {runs.continuing(folder)}"
     try:
-        metrics = runs.finished(place)
+        metrics = runs.finished(place, folder)
         if metrics is None:
             raise UsageError(f"{place} has not finished", hint=again)
         test, training = metrics["test"], metrics["training"]
@@ -190,6 +190,6 @@ def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
             **{key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "patient_accuracy")},
             **{key: training[key] for key in ("epochs", "best_epoch", "seconds", "device", "parameters")},
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         path = place / "metrics.json"
         raise UsageError(f"{path} is damaged", hint=f"restore that file, or remove it and {again}") from error

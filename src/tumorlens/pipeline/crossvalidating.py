@@ -231,7 +231,7 @@ def _go_on(
     places = {(seed, name): folds.place_of(folder / f"seed-{seed}", name) for seed, name in every}
 
     def left() -> list[tuple[int, str]]:
-        return [one for one in every if runs.finished(places[one]) is None]
+        return [one for one in every if runs.finished(places[one], folder) is None]
 
     def done() -> int:
         # One that was stopped early has no more to come.

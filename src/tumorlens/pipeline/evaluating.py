@@ -28,9 +28,9 @@ from tumorlens.pipeline.dividing import examined
 from tumorlens.pipeline.explaining import ByOcclusion, Explains
 from tumorlens.pipeline.kerasfile import keras_file
 from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline.rescoring import after_training
 from tumorlens.pipeline.scoring import scores, table_of, tumour_shares
 from tumorlens.pipeline.seen import learned, seen
-from tumorlens.pipeline.verifying.rescoring import after_training
 from tumorlens.preprocess.cache import Standardised
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.report.robustness import robustness_figure

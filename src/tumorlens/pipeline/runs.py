@@ -180,8 +180,12 @@ def _not_whole(folder: Path, reason: str) -> UsageError:
     )
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
+def finished(folder: Path, whole: Path | None = None) -> dict[str, Any] | None:
     """``metrics.json`` of a run that has finished, which is one with a bundle; None for any other.
+
+    Args:
+        folder: of the run.
+        whole: of the cross-validation that it is part of, which is what a person continues.
 
     Raises:
         UsageError: when that file is damaged.
@@ -192,7 +196,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
     try:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        hint = f"restore that file, or remove it and make it again with: {continuing(folder)}"
+        hint = f"restore that file, or remove it and make it again with: {continuing(whole or folder)}"
         raise UsageError(f"{path} is damaged", hint=hint) from error
     return metrics
 

@@ -41,8 +41,8 @@ class Workers:
 
     @property
     def here(self) -> int:
-        """How many share this machine. On a cluster, whose machines nobody knows here, each gets one processor."""
-        return cores() if self.ray else self.jobs
+        """How many share this machine, or one of a cluster, whose machines nobody knows here, likely as many."""
+        return min(self.jobs or cores(), cores()) if self.ray else self.jobs
 
 
 # One training at a time, in this process.

@@ -138,7 +138,8 @@ def _name(ready: Standardised, masked: Sequence[int], recipe: Recipe, size: int)
     digest = hashlib.sha256(f"{_FORMAT} {recipe.key} {size}".encode())
     for index in masked:
         row = ready.manifest.rows[index]
-        made_of = (ready.digests[index], row.frame, os.path.abspath(row.mask), stamp_of(row.mask))
+        healthy = row.label == NO_TUMOR
+        made_of = (ready.digests[index], row.frame, healthy, os.path.abspath(row.mask), stamp_of(row.mask))
         digest.update(repr(made_of).encode(errors="surrogateescape"))
     return f"masks-{digest.hexdigest()[:24]}"
 

@@ -56,6 +56,36 @@ class _Part:
     error: TumorLensError | None = None
 
 
+class Places:
+    """So many files at a time; whether somebody waits for one of the places.
+
+    Attributes:
+        wanted: how many wait.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self.wanted = 0
+
+    async def __aenter__(self) -> None:
+        await self.take()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give()
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        self.wanted += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.wanted -= 1
+
+    def give(self) -> None:
+        """Give a place back."""
+        self._free.release()
+
+
 class _Open:
     """A file in work. It has one of the server's places as long as its stream is open.
 
@@ -67,7 +97,7 @@ class _Open:
 
     first: asyncio.Task[_Part]
 
-    def __init__(self, name: str, begin: Callable[[], Iterator[Slice]], places: asyncio.Semaphore) -> None:
+    def __init__(self, name: str, begin: Callable[[], Iterator[Slice]], places: Places) -> None:
         self.name, self._begin, self._places = name, begin, places
         self._stream: Iterator[Slice] | None = None
         self._done = 0
@@ -77,7 +107,7 @@ class _Open:
         """The slices that are left, as soon as there is a place for them."""
         self._go_on()
         if self._stream is None:
-            await self._places.acquire()
+            await self._places.take()
             self._stream = islice(self._begin(), self._done, None)
         return self._stream
 
@@ -91,7 +121,7 @@ class _Open:
         self._pausing = asyncio.get_running_loop().call_later(_PAUSE, self._paused)
 
     def _paused(self) -> None:
-        if self._places.locked():
+        if self._places.wanted:
             self.leave()
         else:
             self.pause(0)
@@ -106,7 +136,7 @@ class _Open:
         self._go_on()
         if self._stream is not None:
             self._stream = None
-            self._places.release()
+            self._places.give()
 
     def close(self) -> None:
         """Ask no more of it; more than once does no harm."""
@@ -134,7 +164,7 @@ class Answerer:
         # Decoders leave Python's lock; more threads than processors would only hold more slices in memory.
         self._threads = ThreadPoolExecutor(max_workers=processors, thread_name_prefix="decode")
         # Files that are open at once, of all requests together: what they unpack to is in memory.
-        self._places = asyncio.Semaphore(2 * processors)
+        self._places = Places(2 * processors)
         # Answers are in memory until they are taken. Of each request one file may be begun, more only while there are
         # fewer than so many of all together: else a few slow readers could fill the memory.
         self.begun = 0

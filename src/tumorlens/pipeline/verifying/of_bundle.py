@@ -14,11 +14,11 @@ from tumorlens.errors import ModelError
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.evaluation.trusting import uncalibrated
 from tumorlens.inference import Predictor
-from tumorlens.pipeline import placing
+from tumorlens.pipeline import placing, rescoring
 from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.public import LEAKED, is_number
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.verifying import earlier, refitting, rescoring
+from tumorlens.pipeline.verifying import earlier, refitting
 from tumorlens.pipeline.verifying.checks import Check, attempted, compared, of_wrong
 from tumorlens.pipeline.verifying.learned import named_rightly
 from tumorlens.pipeline.verifying.matching import labels_again, matched

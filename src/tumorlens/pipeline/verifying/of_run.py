@@ -12,11 +12,11 @@ from tumorlens.evaluation.localisation import read_places
 from tumorlens.evaluation.looking import read_looks
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference import Predictor
-from tumorlens.pipeline import finishing, folds, looking, placing
+from tumorlens.pipeline import finishing, folds, looking, placing, rescoring
 from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.public import LEAKED, public_metrics
 from tumorlens.pipeline.reporter import Reporter
-from tumorlens.pipeline.verifying import earlier, refitting, rescoring
+from tumorlens.pipeline.verifying import earlier, refitting
 from tumorlens.pipeline.verifying.checks import Check, attempted, compared
 from tumorlens.pipeline.verifying.kept import Kept, against_manifest
 from tumorlens.pipeline.verifying.of_bundle import asked_with, claimed, facts_again, files_again

@@ -1,4 +1,4 @@
-"""The scores that follow from a table of answers, made again."""
+"""The scores that follow from a table of answers alone, for `evaluate` and `verify`."""
 
 from __future__ import annotations
 
