@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from tumorlens.report import words
-from tumorlens.report.checklist import ITEMS, items, render_checklist
+from tumorlens.report.checklist import ITEMS, items, preprocessing, render_checklist
 from tumorlens.report.run_folder import read_run
 
 
@@ -28,10 +29,16 @@ def test_answers_come_from_the_run(run: Path) -> None:
     assert all(not item.rest for item in made.values() if not item.answer)
 
 
+def test_preprocessing_is_that_of_the_settings() -> None:
+    facts = {"settings": {"preprocess": {"recipe": "plain", "size": 64}}, "test": {}}
+    assert preprocessing(facts).startswith("Division by 255 and resizing to 64 × 64")
+
+
 def test_the_page_shows_what_is_open(run: Path) -> None:
     read = read_run(run)
     page = render_checklist(read).read_text(encoding="utf-8")
-    made = items(read.metrics)
+    made = items({**read.metrics, "settings": tomllib.loads(read.settings_toml)})
+    assert "Head crop" in made[8].answer
     text = html.unescape(re.sub(r"<[^>]+>", " ", page))
     assert text.count("Open: to be written by people.") == sum(not item.answer for item in made) > 10
     assert text.count("To add:") == sum(bool(item.rest) for item in made)
