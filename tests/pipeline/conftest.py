@@ -41,6 +41,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "scans", write_scans)
 
 
+# As little as a training can be.
+PLAIN = (
+    "preprocess.size=32", "model.name=plain", "model.width=8", "model.depth=2", "train.epochs=2",
+    "evaluate.bootstrap=100",
+)  # fmt: skip
+
 # Small pictures, but large enough for a gate, and enough validation slices to calibrate on.
 GATED = (
     "preprocess.size=64", "model.width=8", "train.epochs=3", "train.batch_size=16", "evaluate.bootstrap=200",

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.pipeline.conftest import PLAIN
 
 from tumorlens import config, data
 from tumorlens.errors import DataError, EnvironmentFailure, Interrupted, MissingExtraError, TumorLensError, UsageError
@@ -32,12 +33,7 @@ from tumorlens.pipeline.training import resume as resume_training
 from tumorlens.report import words
 
 OVERRIDES = (
-    "preprocess.size=32",
-    "model.name=plain",
-    "model.width=8",
-    "model.depth=2",
-    "train.epochs=2",
-    "evaluate.bootstrap=100",
+    *PLAIN,
     "evaluate.folds=2",
     "evaluate.seeds=2",
     "data.audit=copies",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.pipeline.conftest import PLAIN
 
 import tumorlens
 from tumorlens import config, data
@@ -28,12 +29,7 @@ from tumorlens.pipeline.verifying import verify
 SETTINGS = config.load(
     None,
     (
-        "preprocess.size=32",
-        "model.name=plain",
-        "model.width=8",
-        "model.depth=2",
-        "train.epochs=2",
-        "evaluate.bootstrap=100",
+        *PLAIN,
         "evaluate.folds=2",
         "evaluate.final=true",
         "data.audit=copies",

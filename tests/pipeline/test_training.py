@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import msgspec
 import pytest
+from tests.pipeline.conftest import PLAIN
 
 from tumorlens import config, data
 from tumorlens.data.manifest import Manifest
@@ -24,12 +25,7 @@ from tumorlens.pipeline.training import Run, resume, train
 FAST = config.load(
     None,
     [
-        "preprocess.size=32",
-        "model.name=plain",
-        "model.width=8",
-        "model.depth=2",
-        "train.epochs=2",
-        "evaluate.bootstrap=100",
+        *PLAIN,
         "data.audit=copies",
         "evaluate.report=false",
     ],

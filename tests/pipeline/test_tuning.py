@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import optuna
 import pytest
+from tests.pipeline.conftest import PLAIN
 
 from tumorlens import config, data
 from tumorlens.cli.main import main
@@ -28,12 +29,7 @@ from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.tuning import Search, resume, tune
 
 OVERRIDES = (
-    "preprocess.size=32",
-    "model.name=plain",
-    "model.width=8",
-    "model.depth=2",
-    "train.epochs=2",
-    "evaluate.bootstrap=100",
+    *PLAIN,
     "tune.trials=3",
     "tune.folds=2",
 )

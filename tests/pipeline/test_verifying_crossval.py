@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.pipeline.conftest import PLAIN
 
 from tumorlens import bundle, config
 from tumorlens.bundle.info import sha256
@@ -24,10 +25,7 @@ from tumorlens.pipeline.verifying.pages import settings_of
 from tumorlens.report.card import model_card
 from tumorlens.training.shuffled import shuffled
 
-SMALL = (
-    "preprocess.size=32", "model.name=plain", "model.width=8", "model.depth=2", "train.epochs=2",
-    "evaluate.bootstrap=100", "evaluate.folds=2", "data.audit=copies",
-)  # fmt: skip
+SMALL = (*PLAIN, "evaluate.folds=2", "data.audit=copies")
 SCORES, POOLED = "scores, from the trainings' predictions.csv", "out-of-fold answers of seed 0"
 TRAININGS, REPORT = "scores of each training, from its predictions.csv", "report, from metrics.json"
 FITTED, VERDICTS = "calibration, sets and thresholds, fitted again", "sets and verdicts, from the probabilities"

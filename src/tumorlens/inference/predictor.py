@@ -101,6 +101,25 @@ class Predictor:
 
     def run(self, images: np.ndarray | Stack, progress: Callable[[int, int], None] | None = None) -> Outputs:
         """The network's outputs for standardised images, uint8 (N, S, S)."""
+        found = self._network(images, progress)
+        raw = Outputs(
+            logits=found["logits"],
+            probabilities=np.zeros(0),
+            embedding=found["embedding"],
+            activation=found.get("cam"),
+            mask=found["mask"][..., 0] if "mask" in found else None,
+            refused=None if self.gate is None else self.gate.refuses(images),
+        )
+        return self.judged(raw)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """What the network says of standardised images, uint8 (N, S, S), without gate and trust: float32 (N, K)."""
+        return self._network(images)["logits"]
+
+    def _network(
+        self, images: np.ndarray | Stack, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, np.ndarray]:
+        """All outputs by name, batch by batch."""
         parts = []
         for start in range(0, len(images), _BATCH):
             parts.append(self._run_batch(np.asarray(images[start : start + _BATCH])))
@@ -110,21 +129,7 @@ class Predictor:
             size = self.bundle.info.recipe.size
             empty = self._run_batch(np.zeros((1, size, size), np.uint8))
             parts = [{name: value[:0] for name, value in empty.items()}]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        raw = Outputs(
-            logits=joined["logits"],
-            probabilities=np.zeros(0),
-            embedding=joined["embedding"],
-            activation=joined.get("cam"),
-            mask=joined["mask"][..., 0] if "mask" in joined else None,
-            refused=None if self.gate is None else self.gate.refuses(images),
-        )
-        return self.judged(raw)
-
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """What the network says of standardised images, uint8 (N, S, S), without gate and trust: float32 (N, K)."""
-        starts = range(0, len(images), _BATCH)
-        return np.concatenate([self._run_batch(images[start : start + _BATCH])["logits"] for start in starts])
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def judged(self, outputs: Outputs) -> Outputs:
         """The outputs of the same network and gate in another bundle, with the trust of this one."""

@@ -182,7 +182,7 @@ def _training(folder: Path, seed: int, fold: str) -> dict[str, Any]:
     try:
         metrics = runs.finished(place, folder)
         if metrics is None:
-            raise UsageError(f"{place} has not finished", hint=again)
+            raise runs.unfinished(place, folder)
         test, training = metrics["test"], metrics["training"]
         return {
             "seed": seed,

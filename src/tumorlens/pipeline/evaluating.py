@@ -112,12 +112,11 @@ def evaluate(
     alpha = sets.alpha if sets else None
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)
     _tell(document, ready.manifest, tell)
-    honest = table.where([name not in familiar for name in table.ids])
-    if len(honest):
-        more = after_training(honest, predictor.trust, predictor.series, chosen)
+    fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
+    if fresh:
+        more = after_training(table.take(fresh), predictor.trust, predictor.series, chosen)
         document |= {"by_patient": more.pop("patients"), **more}
     left_out = sorted(familiar & set(table.ids))
-    fresh = [i for i, row in enumerate(ready.manifest) if row.id not in familiar]
     unseen = ready.choose(fresh)
     looks = looking.look(unseen.manifest, predictor, chosen, tell)
     document["clever_hans"] = looking.gap(looks, table, chosen)

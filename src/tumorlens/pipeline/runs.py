@@ -193,12 +193,27 @@ def finished(folder: Path, whole: Path | None = None) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     if not (folder / "bundle" / "bundle.json").is_file() or not path.is_file():
         return None
+    return document(path, f"restore that file, or remove it and make it again with: {continuing(whole or folder)}")
+
+
+def unfinished(folder: Path, whole: Path) -> UsageError:
+    """That a run has not finished; for the arguments see :func:`finished`."""
+    return UsageError(f"{folder} has not finished", hint=f"finish it with: {continuing(whole)}")
+
+
+def document(path: Path, hint: str = "restore that file, or make the run again in another folder") -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        hint = f"restore that file, or remove it and make it again with: {continuing(whole or folder)}"
         raise UsageError(f"{path} is damaged", hint=hint) from error
-    return metrics
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is damaged", hint=hint)
+    return found
 
 
 def sweep(folder: Path) -> None:

@@ -11,7 +11,7 @@ from tumorlens.pipeline import runs
 from tumorlens.pipeline.dataset import Data
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying.checks import Check
-from tumorlens.pipeline.verifying.kept import document, open_folder
+from tumorlens.pipeline.verifying.kept import open_folder
 from tumorlens.pipeline.verifying.of_bundle import of_bundle
 from tumorlens.pipeline.verifying.of_crossval import of_crossval
 from tumorlens.pipeline.verifying.of_run import of_run
@@ -47,7 +47,7 @@ def verify(
         runs.check_begun(folder)  # or a run that has lost a file would pass for a bundle
     if not (folder / "run.json").is_file():
         return of_bundle(bundle.load(model), data, slices, seed, tell)
-    kind = document(folder / "run.json").get("kind", "training")
+    kind = runs.document(folder / "run.json").get("kind", "training")
     if kind == "tune":
         raise UsageError(f"{folder} is a search for settings", hint="verify a run that was trained with what it found")
     check = of_crossval if kind == "crossval" else of_run

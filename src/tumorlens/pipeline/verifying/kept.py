@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
-from tumorlens.errors import DataError, UsageError
+from tumorlens.errors import DataError
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.labels import LabelEncoding
 from tumorlens.pipeline import runs
@@ -55,39 +54,9 @@ def open_folder(folder: Path, kind: str) -> Kept:
         DataError: when ``manifest.csv`` is damaged.
     """
     if not (folder / "metrics.json").is_file():
-        raise unfinished(folder, folder)
+        raise runs.unfinished(folder, folder)
     settings, start = runs.begun(folder, kind)
-    return Kept(folder, settings, start, manifest_of(folder), document(folder / "metrics.json"))
-
-
-def document(path: Path) -> dict[str, Any]:
-    """A JSON file of a run.
-
-    Raises:
-        UsageError: when it is damaged.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(path) from error
-    if not isinstance(found, dict):
-        raise damaged(path)
-    return found
-
-
-def damaged(path: Path) -> UsageError:
-    """That a file of a run cannot be read."""
-    return UsageError(f"{path} is damaged", hint="restore that file, or make the run again in another folder")
-
-
-def unfinished(folder: Path, whole: Path) -> UsageError:
-    """That a training has not finished.
-
-    Args:
-        folder: of the training.
-        whole: of the run that it is part of, or the same.
-    """
-    return UsageError(f"{folder} has not finished", hint=f"finish it with: {runs.continuing(whole)}")
+    return Kept(folder, settings, start, manifest_of(folder), runs.document(folder / "metrics.json"))
 
 
 def manifest_of(folder: Path) -> Manifest:

@@ -18,7 +18,7 @@ from tumorlens.pipeline.public import public_metrics
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.verifying import refitting
 from tumorlens.pipeline.verifying.checks import LACKING, Check, attempted, compared, of_damaged, of_wrong
-from tumorlens.pipeline.verifying.kept import Kept, against_manifest, document, unfinished
+from tumorlens.pipeline.verifying.kept import Kept, against_manifest
 from tumorlens.pipeline.verifying.learned import against_keras, named_rightly
 from tumorlens.pipeline.verifying.of_bundle import asked_with, claimed, facts_again, files_again
 from tumorlens.pipeline.verifying.of_run import PUBLIC
@@ -88,8 +88,8 @@ def _check_finished(kept: Kept, planned: list[folds.Fold]) -> None:
     for seed in folds.seeds(kept.settings):
         for fold in planned:
             place = folds.place_of(kept.folder / f"seed-{seed}", fold.name)
-            if not all((place / name).is_file() for name in ("metrics.json", "bundle/bundle.json")):
-                raise unfinished(place, kept.folder)
+            if runs.finished(place, kept.folder) is None:
+                raise runs.unfinished(place, kept.folder)
 
 
 def _scores_again(kept: Kept, scored: crossscoring.Scored) -> Check:
@@ -107,7 +107,7 @@ def _trainings_again(kept: Kept, planned: list[folds.Fold]) -> Check:
     for seed in folds.seeds(kept.settings):
         for fold in planned:
             place, leaked = folds.place_of(kept.folder / f"seed-{seed}", fold.name), splitting.leaked(fold.manifest)
-            metrics, loaded = document(place / "metrics.json"), bundle.load(place)
+            metrics, loaded = runs.document(place / "metrics.json"), bundle.load(place)
             table = PredictionTable.read_csv(place / "predictions.csv").where("test")
             test = evaluate_table(table.where([name not in leaked for name in table.ids]), bootstrap=1)
             again = {
