@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -24,10 +26,24 @@ ORTHANC = shutil.which("Orthanc") or ("/usr/sbin/Orthanc" if Path("/usr/sbin/Ort
 PLUGIN = next(iter(sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*"))), None) if ORTHANC else None
 
 
+# Below the ports that systems lend to outgoing connections (from 32768 on), one of which could take a free port before
+# its server listens; each process of a run has its own, and takes them in turn.
+_SPAN = 1000
+_PORTS = itertools.cycle(range(_SPAN))
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """One that nothing listens on, and that this process was not given lately."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for step in itertools.islice(_PORTS, _SPAN):
+        port = 20000 + worker % 12 * _SPAN + step
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
 
 
 class Pacs:

@@ -135,9 +135,11 @@ def test_a_folder_is_continued_with_its_key_alone(tmp_path: Path) -> None:
 
 
 UIDS = st.lists(st.integers(0, 10**9), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, (1, 3, *parts))))
+# Text, too, can be one that DICOM registered: hypothesis tries constants of the code under test.
+TEXTS = st.one_of(UIDS, st.text(max_size=64)).filter(lambda text: "1.2.840.10008" not in text)
 
 
-@given(st.one_of(UIDS, st.text(max_size=64)), st.one_of(UIDS, st.text(max_size=64)))
+@given(TEXTS, TEXTS)
 def test_uids_are_mapped_one_to_one(one: str, other: str) -> None:
     new = NAMES.uid(one)
     assert Pseudonyms(b"k" * 32).uid(one) == new == NAMES.uid(f"{one}\0") == NAMES.uid(f" {one} ")

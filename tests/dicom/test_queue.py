@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -87,6 +88,7 @@ def test_what_was_sent_is_not_sent_again_and_what_was_not_comes_back(queue: Queu
     queue.unsent(second, wait=30, now=100)
     assert queue.answered("1", ["1.1"], {"9.1": b"report"}, ["PACS", "ARCHIVE"])
     assert queue.waiting(now=129) == queue.due("PACS", now=129) == []
+    assert queue.waiting(math.inf) == ["PACS"]
     (again,) = queue.due("PACS", now=130)
     assert (again.destination, again.attempts, again.file.read_bytes()) == (second.destination, 1, b"report")
 

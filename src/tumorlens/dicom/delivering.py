@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -27,7 +28,7 @@ class Deliverer:
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(max(1, len(options.destinations)), thread_name_prefix="send")
         self._running: dict[str, Future[None]] = {}
-        if set(queue.waiting()) - set(options.destinations):
+        if set(queue.waiting(math.inf)) - set(options.destinations):  # also what is tried again later
             journal.note("kept back", reason="destinations that are not named any more")
 
     def stop(self) -> None:

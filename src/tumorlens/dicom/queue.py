@@ -255,7 +255,7 @@ class Queue:
         return int(row[0]) if row else 0
 
     def waiting(self, now: float | None = None) -> list[str]:
-        """Destinations that something has to be sent to now."""
+        """Destinations that something has to be sent to now; with ``math.inf``, now or later."""
         moment = time.time() if now is None else now
         with self._lock:
             rows = self._base.execute(
