@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tumorlens.audit import findings as module
 from tumorlens.audit.clusters import Clusters
 from tumorlens.audit.document import document
 from tumorlens.audit.examine import Examination
-from tumorlens.audit.findings import _UNKNOWN, Finding, findings
+from tumorlens.audit.findings import _UNKNOWN, Finding
 from tumorlens.audit.leaks import Leak, VariantCrossing
 from tumorlens.audit.probes import Probe
 from tumorlens.data.manifest import Manifest, Row
@@ -24,6 +25,11 @@ def examination(rows: list[Row], **found: object) -> Examination:
     keys = tuple(name.encode() for name in names)
     clean = Examination(Manifest(tuple(rows)), names, apart, keys, (), (), {}, VariantCrossing(0, 0, 0, 0, 0), ())
     return replace(clean, **found)
+
+
+def findings(found: Examination) -> list[Finding]:
+    """Without what is said of so few slices."""
+    return [item for item in module.findings(found) if item.kind != "classes"]
 
 
 def shortcut(probe: Probe, sources: str = "aabb") -> Finding:
@@ -121,3 +127,21 @@ def test_unknown_patients_are_named_as_what_a_probe_may_have_seen() -> None:
         item for item in findings(examination(rows, probes=(scored("header", 0.9),))) if item.kind == "shortcuts"
     ]
     assert found.text == f"It tells the class. {_UNKNOWN}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "title", "text"),
+    [
+        ("xxxx", "There is only one class", "is called x"),
+        ("xxxyyyz", "Too few patients of a class to divide", "z 1 group."),
+        ("xxxyyyyzz", "Too few patients of a class to divide", "z 2 groups."),
+        ("xxxyyy", "", ""),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_before_it_is_tried(labels: str, title: str, text: str) -> None:
+    rows = [Row(f"{i}.png", label=label, patient=f"p{i}") for i, label in enumerate(labels)]
+    found = [item for item in module.findings(examination(rows)) if item.kind == "classes"]
+    assert [item.title for item in found] == ([title] if title else [])
+    for item in found:
+        assert item.severity == "warning"
+        assert text in item.text.replace(NBSP, " ")

@@ -349,3 +349,41 @@ def test_evaluate_tells_what_it_could_not_use(finished_run: Path, phantom_folder
     assert nowhere.returncode == 4
     assert "/proc/nowhere" in nowhere.stderr
     assert "fault in tumorlens" not in nowhere.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "found", "hint"),
+    [
+        ("predict x --engine openvno", "--engine: found 'openvno', expected one of onnxruntime,", "mean openvino?"),
+        ("export m --to tflite --out o", "--to: found 'tflite', expected one of onnx,", "did you mean litert?"),
+        ("predict x --format xml", "--format: found 'xml', expected one of table, json,", "predict --help"),
+        ("serve --port abc", "serve: argument --port: invalid int value: 'abc'", "tumorlens serve --help"),
+        ("info", "info: the following arguments are required: MODEL", "tumorlens info --help"),
+        ("compare gone other", "gone does not exist", "did you mean gone.csv?"),
+        ("deidentify nothing out", "there are no files in nothing", "give a DICOM image"),
+        ("split gone.csv --out s.csv", "the first: no.png does not exist", "relative to the folder that it lies in"),
+        # What is asked for is judged before what is given is read.
+        ("train gone --out nothing-free", "nothing-free already exists and is not empty", "choose another --out"),
+        ("crossval gone --out nothing-free", "already exists and is not empty", "choose another --out"),
+        ("tune gone --out nothing-free", "already exists and is not empty", "choose another --out"),
+    ],
+)
+def test_every_mistake_is_told_in_two_lines(
+    command: str,
+    found: str,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing-free").mkdir()
+    (tmp_path / "nothing-free" / "notes.txt").write_text("mine")
+    (tmp_path / "gone.csv").write_text("path,label\nno.png,glioma\n")
+    assert main(command.split()) in (2, 3)
+    error, advice = capsys.readouterr().err.splitlines()
+    assert error.startswith("tumorlens: error: ")
+    assert found in error
+    assert advice.startswith("hint: ")
+    assert hint in advice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from tumorlens.dicom.secondary_capture import secondary_capture
 from tumorlens.dicom.structured_report import Evaluated, structured_report, telling
 from tumorlens.errors import UsageError
 from tumorlens.inference import Prediction, SeriesPrediction
+from tumorlens.labels import NO_TUMOR
 from tumorlens.pipeline.model import Model
 
 pydicom = pytest.importorskip("pydicom")
@@ -86,6 +88,22 @@ def test_a_report_reads_back_with_the_numbers_and_images_it_was_made_of(
     identity = series.model
     assert identity["sha256"] in read.to_json()
     assert f"tumorlens {identity['name']}" in read.to_json()
+
+
+def test_of_a_series_without_a_tumour_the_most_suspicious_slices_are_shown(
+    reported: tuple[list[Evaluated], SeriesPrediction, Path],
+) -> None:
+    slices, series, _ = reported
+    names, answered = series.probabilities, next(one for one in slices if one.answer.predicted)
+    shares = (0.9, 0.3, 0.6, 0.8, 0.7)
+    healthy = [
+        replace(answered, answer=replace(answered.answer, probabilities=dict.fromkeys(names, 0.0) | {NO_TUMOR: one}))
+        for one in shares
+    ]
+    shown = telling(healthy, replace(series, predicted=NO_TUMOR))
+    assert [one.answer.probabilities[NO_TUMOR] for one in shown] == [0.3, 0.6, 0.7]
+    named = telling(healthy, replace(series, predicted="glioma"))
+    assert named == healthy[:3]  # all the same to it
 
 
 def test_a_report_passes_independent_programs(reported: tuple[list[Evaluated], SeriesPrediction, Path]) -> None:

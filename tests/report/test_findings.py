@@ -43,6 +43,24 @@ def test_findings_are_shown_as_the_audit_wrote_them(builders) -> None:
     assert findings.conflicts(audit) == 1
 
 
+def test_whoever_sees_the_score_sees_what_speaks_against_it(builders) -> None:
+    def probe(score):
+        return {"balanced_accuracy": score, "ci95": [0.5, 0.9], "chance": 0.25}
+
+    bad = finding(kind="shortcuts", severity="serious", title="Shrunken pictures name the class")
+    audit = builders["audit"] | {
+        "findings": [bad, finding(kind="leaks", severity="serious"), finding()],
+        "shortcuts": {"border": probe(0.5), "thumbnail": probe(0.88), "source from header": probe(0.99)},
+    }
+    (one, against), (other, beaten) = findings.doubts(0.78, audit)
+    assert one == "Shrunken pictures name the class"
+    assert against == ". Do not believe a score on this data set as it is."
+    assert other.startswith("A model that sees no tumour")
+    assert beaten.replace("\N{NO-BREAK SPACE}", " ").endswith("reaches 88.0 % balanced accuracy, this network 78.0 %.")
+    assert len(findings.doubts(0.9, audit)) == len(findings.doubts(None, audit)) == 1
+    assert findings.doubts(0.4, {}) == findings.doubts(0.4, builders["audit"]) == []
+
+
 def test_the_network_stands_beside_every_probe_of_the_class(builders) -> None:
     def probe(score):
         return {"balanced_accuracy": score, "ci95": [0.5, 0.7] if score else None, "chance": 0.25}

@@ -110,6 +110,38 @@ def test_the_terminal_says_the_same(builders: dict[str, Any]) -> None:
     assert "averaged" not in old
 
 
+def test_sets_of_every_class_say_why(builders: dict[str, Any]) -> None:
+    run = builders["metrics"](builders["table"]())
+    labels = list(run["test"]["per_class"])
+    full = metrics()["test"]["conformal"] | {"coverage": 1.0, "mean_set_size": float(len(labels))}
+    run["test"] |= {"conformal": full}
+    run["conformal"] = {"alpha": 0.05, "quantiles": dict.fromkeys(labels, 1.0), "groups": {}}
+    text = summary_text(run)
+    assert "100.0 %  every class in every set, as fewer than 19 patients of each were held out\n" in text
+    assert "on average" not in text
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"n": 22, "groups": 12}, "22 validation slices in 12 groups are too few (at least 50 and 10)"),
+        ({"n": 80, "groups": 40}, "calibration is switched off, or too few slices"),
+        (None, "calibration is switched off, or too few slices"),
+    ],
+)
+def test_what_is_not_calibrated_says_why(held: dict[str, int] | None, said: str) -> None:
+    found = metrics() | {"calibration": None, "validation": held}
+    for name in ("source", "none"):
+        assert said in plain(trust.view(found)[name])
+
+
+def test_calibration_that_did_harm_says_so() -> None:
+    found = metrics()
+    assert "harm" not in trust.view(found)["source"]
+    found["calibration"] = CALIBRATION | {"before": CALIBRATION["after"], "after": CALIBRATION["before"]}
+    assert "did harm: log loss 0.300 before and 0.400 after" in trust.view(found)["source"]
+
+
 def calibrated(folds: list[str]) -> PredictionTable:
     return PredictionTable.build(
         ("x", "y"), [f"s{i}" for i in range(len(folds))], ["x"] * len(folds), np.tile([0.8, 0.2], (len(folds), 1)),

@@ -40,6 +40,17 @@ def test_links_in_the_card_are_text_or_https(client: TestClient) -> None:
     assert "javascript:" not in html
 
 
+def test_numbers_in_a_card_stand_right_and_sentences_left(shipped: Model) -> None:
+    from tumorlens.web.pages import _html
+
+    html = _html("| A | n | Note |\n| --- | ---: | ---: |\n| a | 1 | some words |\n| b | – | 2 words |\n")
+    assert html.count('class="number"') == 3  # head and cells of the second column
+    assert '<th class="number">n</th>' in html
+    card = _html(shipped.predictor.bundle.read("MODEL_CARD.md").decode())
+    assert "<th>Licence</th>" in card and '<th class="number">Sensitivity</th>' in card
+    assert "style=" not in card
+
+
 def test_a_card_cannot_bring_html(shipped: Model) -> None:
     from tumorlens.web.pages import _html
 

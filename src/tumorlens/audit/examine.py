@@ -76,7 +76,6 @@ def find_copies(
     *,
     join_variants: bool = False,
     patients: bool = True,
-    chains: bool = True,
     progress: Progress | None = None,
     memory: Remembered | None = None,
 ) -> Examination:
@@ -88,7 +87,6 @@ def find_copies(
         looks: their records.
         join_variants: take patient ids that differ by a trailing letter for one patient.
         patients: False where the person has named another unit, which then may divide a patient.
-        chains: whether look-alikes of unknown patients are chained into pseudo-patients.
         progress: called with (what, done, total).
         memory: of comparisons that were made before; new ones are added.
     """
@@ -100,7 +98,7 @@ def find_copies(
         found.root.tolist(),
         join_variants=join_variants,
         patients=patients,
-        alike=found.alike if chains else None,
+        alike=found.alike,
     )
     names = grouped_by()
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))

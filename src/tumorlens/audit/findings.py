@@ -16,6 +16,7 @@ from tumorlens.report.words import count, percent, plural
 
 Severity = Literal["serious", "warning", "note"]
 _EXAMPLES: Final = 20
+_PARTS: Final = 3  # training, validation, test
 _LOOK: Final = "See whether planes, scanners or framing differ between classes, and compare your score with this one."
 _UNKNOWN: Final = "Not every patient is known, and slices of one patient on both sides of a fold can do this alone."
 # Probe → title, share of the way from guessing to perfection from which it is serious, advice. What is told without a
@@ -72,6 +73,7 @@ def _all(found: Examination) -> Iterator[Finding]:
     yield from _leaks(found)
     yield from _broken(found)
     yield from _conflicts(found)
+    yield from _classes(found)
     yield from _shortcuts(found)
     yield from _copies(found)
     yield from _foreign(found)
@@ -193,6 +195,36 @@ def _conflicts(found: Examination) -> Iterator[Finding]:
             f"{plural(len(found.conflicts), 'picture')}, in {count(len(rows))} copies, each with more than one class.",
             "At least one of the labels is wrong. tumorlens audit --fix leaves these pictures out.",
             tuple(found.manifest.rows[i].id for i in rows[:_EXAMPLES]),
+        )
+
+
+def _classes(found: Examination) -> Iterator[Finding]:
+    """Whether there is enough to divide and to tell apart."""
+    of: dict[str, set[str]] = {}
+    for row, group in zip(found.manifest, found.manifest.groups, strict=True):
+        if row.label:
+            of.setdefault(row.label, set()).add(group)
+    if len(of) == 1:
+        yield Finding(
+            "classes",
+            "warning",
+            len(found.manifest),
+            "There is only one class",
+            f"Every slice that has a class is called {next(iter(of))}: there is nothing to train, and neither "
+            "shortcuts nor labels can be judged.",
+            "Give the folder that holds a folder for each class, or several: LABEL=PATH LABEL=PATH.",
+        )
+    few = {name: len(groups) for name, groups in sorted(of.items()) if len(groups) < _PARTS}
+    if few and len(of) > 1:
+        listed = ", ".join(f"{name} {plural(number, 'group')}" for name, number in few.items())
+        yield Finding(
+            "classes",
+            "warning",
+            len(few),
+            "Too few patients of a class to divide",
+            f"What must stay together (patients, copies, look-alikes) counts as one: {listed}. Training, validation "
+            "and test need at least one each.",
+            "Add patients of these classes; until then no score says anything about them.",
         )
 
 

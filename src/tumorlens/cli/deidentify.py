@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     if _EXPOSING & outcome.left_out.keys():
         tell.note("--allow-burned-in takes images that may show who the patient is; look at each of them first")
     if not outcome.written + outcome.already_there:
-        sys.stderr.write(
-            "tumorlens: error: no file could be used\nhint: give DICOM images; the codes above say what was wrong\n"
-        )
+        wrong = ("no file could be used", "give DICOM images; the codes above say what was wrong")
+        none = (f"there are no files in {arguments.input}", "give a DICOM image, or a folder that holds some")
+        sys.stderr.write("tumorlens: error: {}\nhint: {}\n".format(*(wrong if outcome.found else none)))
         return 3
     return 1 if outcome.left_out.keys() - {NO_DICOM} else 0

@@ -7,9 +7,11 @@ import difflib
 import faulthandler
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
+from typing import NoReturn
 
 from tumorlens import __version__
 from tumorlens.errors import TumorLensError, UsageError
@@ -135,8 +137,24 @@ def _command(given: Sequence[str]) -> str | None:
     return next((word for word in given if not word.startswith("-")), None)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its errors are those of every other mistake: what was found, what was expected, what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        known = re.fullmatch(r"argument (.+?): invalid choice: (.+) \(choose from (.*)\)", message)
+        if known is None:
+            command = self.prog.partition(" ")[2]
+            raise UsageError(
+                f"{command}: {message}" if command else message, hint=f"{self.prog} --help shows how it is used"
+            )
+        option, found, listed = known.groups()
+        names = [name.strip("'\" ") for name in listed.split(",")]
+        expected = f"{option}: found {found}, expected one of {', '.join(names)}"
+        raise UsageError(expected, hint=_closest(found.strip("'\""), names, f"{self.prog} --help"))
+
+
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tumorlens",
         description="Train, judge and use a CNN that names the tumour in a brain-MRI slice.",
         epilog=_EPILOG,

@@ -20,6 +20,9 @@ from tumorlens.labels import canonical
 Progress = Callable[[int, int], None]
 OneOrMany = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
+_CLASSES = "expected a folder per class with images, for example glioma/ and no_tumor/"
+_PATHS = "paths in a manifest are relative to the folder that it lies in"
+
 
 def read(
     specs: OneOrMany,
@@ -139,7 +142,7 @@ def _labelled(manifest: Manifest, spec: Spec) -> Manifest:
         found = f"none of its {len(manifest.skipped)} files can be used" if first else "it holds no files"
         raise DataError(
             f"no image in {spec.text}: {found}" + (f"; the first: {first.reason}" if first else ""),
-            hint="expected a folder per class with images, for example glioma/ and no_tumor/",
+            hint=_PATHS if spec.path.lower().endswith(".csv") else _CLASSES,
             code="empty",
         )
     rows = []

@@ -13,6 +13,7 @@ from tumorlens.dicom.uids import uid_of
 from tumorlens.errors import UsageError
 from tumorlens.inference import Prediction, SeriesPrediction
 from tumorlens.io.guard import extra
+from tumorlens.labels import NO_TUMOR
 
 #: Slices that a report speaks of one by one.
 KEY_SLICES = 3
@@ -118,10 +119,16 @@ def _described(evidence: Sequence[Any]) -> list[Any]:
 
 
 def telling(slices: Sequence[Evaluated], series: SeriesPrediction | None) -> list[Evaluated]:
-    """The slices that say most for the answer for the series; without one, those that the model is surest of."""
+    """The slices to look at first.
+
+    Those that say most for the tumour that the series is said to show; of a series without one, those that say least
+    for that, which its answer stands on; without an answer, those that the model is surest of.
+    """
     answered = [one for one in slices if one.answer.predicted is not None]
     if series is None or series.predicted is None:
         ordered = sorted(answered, key=lambda one: -max(one.answer.probabilities.values()))
+    elif series.predicted == NO_TUMOR:
+        ordered = sorted(answered, key=lambda one: one.answer.probabilities[NO_TUMOR])
     else:
         named = series.predicted
         ordered = sorted(answered, key=lambda one: -one.answer.probabilities[named])

@@ -69,7 +69,8 @@ def begin(model: Any, start: str) -> str:
         )
     for variable in fitting:
         variable.assign(known[variable.path].astype(np.float32))
-    return f"starting from {start}: {len(fitting)} of {len(variables)} variables"
+    known_as = "those that ship, learned from drawn heads" if start == PHANTOM else f"those of {start}"
+    return f"first weights: {known_as} (train.start), {len(fitting)} of {len(variables)}"
 
 
 def _file(start: str) -> Path:

@@ -168,11 +168,8 @@ def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
         return keep_all(manifest, LookForm(), cache_dir() / "images", progress)
 
 
-def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chains: bool = True) -> Examination:
-    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache.
-
-    ``chains``: whether look-alikes of unknown patients become pseudo-patients.
-    """
+def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Examination:
+    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache."""
     with Remembered(cache_dir() / "images") as memory, Steps(reporter, _STEPS) as step:
         return find_copies(
             looks.manifest,
@@ -180,7 +177,6 @@ def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chain
             looks.images,
             join_variants=settings.data.join_patient_variants,
             patients=not settings.data.group_column,
-            chains=chains,
             progress=step,
             memory=memory,
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tumorlens.errors import UsageError
 from tumorlens.evaluation.comparison import compare_tables
 from tumorlens.evaluation.table import PredictionTable
+from tumorlens.io.content import not_found
 from tumorlens.pipeline.folds import FOLDS
 
 PREDICTIONS = "predictions.csv"
@@ -79,6 +80,8 @@ def _tested(path: Path) -> Answers:
         return Answers([table.where(keep)], "test")
     if (found := _cross_validated(path)) is not None:
         return found
+    if not path.exists():
+        raise not_found(str(path))
     unfinished = (path / "config.toml").is_file()
     raise UsageError(
         f"{path} has not finished" if unfinished else f"{path} holds no {PREDICTIONS}; {_EXPECTED}",

@@ -24,8 +24,6 @@ from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted, MissingExtraError
 from tumorlens.io.atomic import write_json
-from tumorlens.models import keras_setup, registry
-from tumorlens.models import start as starting
 from tumorlens.pipeline import crossscoring, final, folds, locking, planning, running, runs, spreading
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, standardised
@@ -83,9 +81,7 @@ def crossval(
         Interrupted: after Ctrl-C; continue with :func:`resume`.
     """
     chosen, tell = _chosen(settings), reporter or Reporter()
-    keras_setup.check(chosen.train.device)
-    registry.check(chosen.model)
-    starting.check(chosen.train.start)
+    running.check(chosen, out)
     spreading.check(workers)
     manifest = _without_test(running.trainable(data, chosen, tell), chosen.data.test_fold)
     looks, found = _audited(manifest, chosen, tell)

@@ -86,8 +86,7 @@ def evaluate(
     manifest = held_out(labelled(read(data, settings=chosen.data, reporter=tell)), chosen.data)
     part = "test" if any(row.split == "test" for row in manifest) else ""
     _check_classes(manifest.split(part) if part else manifest, predictor.labels)
-    # Nothing is divided here, so slices that merely look alike need not stay together.
-    _, found = examined(manifest, chosen, tell, chains=False)
+    _, found = examined(manifest, chosen, tell)  # look-alikes are no independent cases of an interval either
     for note in found.manifest.notes:
         tell.note(note)
     familiar = seen(predictor.bundle.where, found.manifest, tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,20 @@ from tumorlens.training.batches import TrainingBatches
 from tumorlens.training.implants import Implants
 from tumorlens.training.loop import Loop, Validation, Watcher
 from tumorlens.training.state import Progress
+
+
+def check(settings: Settings, out: str | os.PathLike[str] | None) -> None:
+    """Say what is wrong with settings, or with where a run is to be kept, before an hour of decoding, not after.
+
+    Raises:
+        ConfigError: for a model or a device that do not exist, or weights to start from that cannot be.
+        UsageError: when ``out`` already holds something.
+    """
+    if out is not None:
+        runs.check_free(Path(out))
+    keras_setup.check(settings.train.device)
+    registry.check(settings.model)
+    starting.check(settings.train.start)
 
 
 def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:

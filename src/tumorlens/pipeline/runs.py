@@ -79,11 +79,11 @@ def new_folder(out: str | os.PathLike[str] | None, name: str) -> Iterator[Path]:
         folder = _numbered(Path("runs") / f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}")
     else:
         folder = Path(out)
-        _check_free(folder)
+        check_free(folder)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
     with held(folder):
-        _check_free(folder)  # between the first look and the lock another run may have begun and ended there
+        check_free(folder)  # between the first look and the lock another run may have begun and ended there
         yield folder
 
 
@@ -99,8 +99,12 @@ def _numbered(wanted: Path) -> Path:
     raise AssertionError
 
 
-def _check_free(folder: Path) -> None:
-    """Refuse a folder that holds anything but what a run that was killed before it began has left."""
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything but what a run that was killed before it began has left.
+
+    Raises:
+        UsageError: when it does.
+    """
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}

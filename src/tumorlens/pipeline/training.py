@@ -14,8 +14,7 @@ from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, Interrupted
-from tumorlens.models import keras_setup, registry
-from tumorlens.models import start as starting
+from tumorlens.models import keras_setup
 from tumorlens.pipeline import finishing, folds, locking, planning, running, runs
 from tumorlens.pipeline.auditing import probed, tell_audit, write_audit
 from tumorlens.pipeline.dataset import Data, held_out, standardised
@@ -71,10 +70,7 @@ def train(
         Interrupted: after Ctrl-C; continue with :func:`resume`.
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
-    # Whatever is wrong with the settings is said before an hour of decoding, not after.
-    keras_setup.check(chosen.train.device)
-    registry.check(chosen.model)
-    starting.check(chosen.train.start)
+    running.check(chosen, out)
     manifest = running.trainable(data, chosen, tell)
     looks, found = _audited(manifest, chosen, tell)
     made_plan = planning.plan(settings, found.manifest, looks)

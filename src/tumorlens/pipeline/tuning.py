@@ -27,8 +27,6 @@ from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest
 from tumorlens.errors import DataError, EnvironmentFailure, Interrupted, MissingExtraError
 from tumorlens.io.atomic import write_json, write_text
-from tumorlens.models import keras_setup, registry
-from tumorlens.models import start as starting
 from tumorlens.pipeline import locking, planning, running, runs, spreading, trials
 from tumorlens.pipeline.dataset import Data, held_out, standardised
 from tumorlens.pipeline.dividing import examined
@@ -86,9 +84,7 @@ def tune(
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
     text = space_text(space)
-    keras_setup.check(chosen.train.device)
-    registry.check(chosen.model)
-    starting.check(chosen.train.start)
+    running.check(chosen, out)
     spreading.check(workers)
     manifest = running.trainable(data, chosen, tell)
     looks, found = examined(held_out(manifest, chosen.data), chosen, tell)

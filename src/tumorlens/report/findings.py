@@ -137,6 +137,30 @@ def _named(sight: str) -> str:
     return f"{sight[:1].upper()}{sight[1:]}"
 
 
+def doubts(balanced: float | None, audit: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the top of a page must not hide, as a title and a sentence: whoever sees the score sees these.
+
+    Leaks and pictures with two labels have warnings of their own, with what was done about them.
+
+    Args:
+        balanced: the network's balanced accuracy.
+        audit: ``audit.json``.
+    """
+    found = [
+        (item["title"], f". {words.AUDIT_VERDICTS['serious']}")
+        for item in audit.get("findings") or ()
+        if item["severity"] == "serious" and item["kind"] in ("shortcuts", "variants")
+    ]
+    probes = class_probes(audit)
+    best = max(probes, key=lambda name: probes[name]["balanced_accuracy"], default=None)
+    if best is not None and balanced is not None and probes[best]["balanced_accuracy"] >= balanced:
+        reached = words.percent(probes[best]["balanced_accuracy"])
+        sight = words.PROBES.get(best, best)
+        text = f": {sight}; that alone reaches {reached} balanced accuracy, this network {words.percent(balanced)}."
+        found.append(("A model that sees no tumour does as well as this network", text))
+    return found
+
+
 def conflicts(audit: Mapping[str, Any]) -> int:
     """Pictures that occur under more than one class: one of the two is wrong in training or in the test."""
     return len(audit.get("label_conflicts") or [])

@@ -42,6 +42,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "drawn": drawn,
         "leak": findings.leak(metrics, run.audit),
         "conflicts": findings.conflicts(run.audit),
+        "doubts": findings.doubts(test["balanced_accuracy"], run.audit),
         "audit": findings.audit_view(run.audit),
         "audit_page": (run.path / "audit.html").is_file(),
         "skipped": findings.skipped((metrics.get("data") or {}).get("skipped") or []),

@@ -41,7 +41,9 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
         note = f"{bounds(folds.get('accuracy_ci95'))}, {len(folds['folds'])} folds, SD {percent(folds['accuracy_sd'])}"
         last.append(("Cross-validation", percent(folds["accuracy"]), note))
     last += shortcut_facts(metrics) + looking_facts(metrics)
-    return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn)
+    names, needed = trust.always(metrics)
+    full = f"every class in every set, as fewer than {needed} patients of each were held out" if names else ""
+    return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn, full=full)
 
 
 def shortcut_facts(metrics: Mapping[str, Any]) -> list[Fact]:
@@ -82,7 +84,9 @@ def scores_text(document: Mapping[str, Any]) -> str:
     return "\n\n".join([text, *(plain(fill(one, _WIDTH)) for one in sentences if one)])
 
 
-def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False) -> str:
+def _text(
+    test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False, full: str = ""
+) -> str:
     facts = [
         *before,
         (name, percent(test["accuracy"]), f"{bounds(test.get('accuracy_ci95'))}, {sample(test, drawn=drawn)}"),
@@ -92,7 +96,7 @@ def _text(test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fa
     facts += [
         ("Balanced accuracy", percent(test["balanced_accuracy"]), bounds(test.get("balanced_accuracy_ci95"))),
         ("AUROC, mean", score(test.get("auroc_macro")), ""),
-        *_trust_facts(test),
+        *_trust_facts(test, full),
         *after,
     ]
     lines = columns(facts, "<><")
@@ -117,8 +121,11 @@ def _map_facts(test: Mapping[str, Any]) -> list[Fact]:
     return [("Map on the tumour", percent(found["hit_rate"]), note)]
 
 
-def _trust_facts(test: Mapping[str, Any]) -> list[Fact]:
-    """How many answers are sure enough, and what the sets hold; nothing where the model says neither."""
+def _trust_facts(test: Mapping[str, Any], full: str) -> list[Fact]:
+    """How many answers are sure enough, and what the sets hold; nothing where the model says neither.
+
+    ``full``: why sets can hold every class, and so say nothing.
+    """
     facts = []
     if test.get("coverage") is not None:
         known = f"{bounds(test['coverage_ci95'])}, " if "coverage_ci95" in test else "of the answers; "
@@ -126,7 +133,10 @@ def _trust_facts(test: Mapping[str, Any]) -> list[Fact]:
         if interval := test.get("selective_accuracy_ci95"):
             note += f" ({percent_range(interval)})"
         facts.append(("Sure enough", percent(test["coverage"]), note))
-    if sets := test.get("conformal"):
+    sets = test.get("conformal")
+    if sets and sets["mean_set_size"] > len(test["per_class"]) - 0.005:
+        facts.append(("Sets with the truth", percent(sets["coverage"]), full or "every class in every set"))
+    elif sets:
         note = f"{bounds(sets['coverage_ci95'])}, {sets['mean_set_size']:.2f} classes on average"
         if interval := sets.get("mean_set_size_ci95"):
             note += f" ({interval[0]:.2f} to {interval[1]:.2f})"

@@ -8,13 +8,13 @@ from typing import Any
 
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.evaluation.trusting import uncalibrated
+from tumorlens.inference.trust.trust import LEAST_GROUPS, LEAST_SLICES
 from tumorlens.labels import title
 from tumorlens.report import words
 
 Line = tuple[str, str, str]
 # What coverage is averaged over, by the unit of chance; slices on their own are pooled anyway.
 _UNITS = {"patient": "patients", "group": "groups of patients", "duplicate cluster": "clusters"}
-_NOT_CALIBRATED = "The probabilities are not calibrated: calibration is switched off, or too few slices were held out."
 
 
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
@@ -106,9 +106,23 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "classes": classes(metrics),
         "class_head": class_head(metrics),
         "sentence": sentence(metrics),
-        "source": " ".join(part for part in (where, _always(metrics)) if part) if calibrated else _NOT_CALIBRATED,
-        "none": _NOT_CALIBRATED,
+        "source": " ".join(part for part in (where, _harm(metrics), _always(metrics)) if part)
+        if calibrated
+        else _uncalibrated(metrics),
+        "none": _uncalibrated(metrics),
     }
+
+
+def _uncalibrated(metrics: Mapping[str, Any]) -> str:
+    """Why probabilities are the network's own, as far as the scores tell."""
+    held = metrics.get("validation") or {}
+    slices, groups = held.get("n"), held.get("groups")
+    if slices is None or groups is None or (slices >= LEAST_SLICES and groups >= LEAST_GROUPS):
+        return "The probabilities are not calibrated: calibration is switched off, or too few slices were held out."
+    return (
+        f"The probabilities are not calibrated: {words.plural(slices, 'validation slice')} in "
+        f"{words.plural(groups, 'group')} are too few (at least {LEAST_SLICES} and {LEAST_GROUPS})."
+    )
 
 
 def _gate(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
@@ -131,14 +145,30 @@ def _series(metrics: Mapping[str, Any]) -> list[Line]:
     return [(name, words.percent(found["accuracy"]), beside)]
 
 
-def _always(metrics: Mapping[str, Any]) -> str:
-    """Which classes are in every set, since too few of their patients are known to rule them out."""
+def always(metrics: Mapping[str, Any]) -> tuple[list[str], int]:
+    """Classes that are in every set, since too few of their patients are known to rule them out; how many it takes."""
     made = metrics.get("conformal") or {}
-    names = [title(name) for name, limit in (made.get("quantiles") or {}).items() if limit >= 1]
+    names = [name for name, limit in (made.get("quantiles") or {}).items() if limit >= 1]
+    return names, math.ceil(1 / made["alpha"]) - 1 if names else 0
+
+
+def _harm(metrics: Mapping[str, Any]) -> str:
+    """That the slices which the temperature was fitted to were too few, or unlike those that it is scored on."""
+    before, after = (metrics["calibration"][name]["nll"] for name in ("before", "after"))
+    if after <= before:
+        return ""
+    return (
+        f"On the slices that are scored here it did harm: log loss {words.score(before)} before and "
+        f"{words.score(after)} after. More patients have to be held out to find a temperature that holds."
+    )
+
+
+def _always(metrics: Mapping[str, Any]) -> str:
+    names, needed = always(metrics)
     if not names:
         return ""
-    needed = math.ceil(1 / made["alpha"]) - 1
-    return f"In every set, since fewer than {needed} patients of the class were held out: {', '.join(names)}."
+    listed = ", ".join(map(title, names))
+    return f"In every set, since fewer than {needed} patients of the class were held out: {listed}."
 
 
 def scores(metrics: Mapping[str, Any]) -> Mapping[str, Any]:

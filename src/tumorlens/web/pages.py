@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 from fastapi import APIRouter, Request
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -23,6 +25,7 @@ from tumorlens.web.state import state_of
 from tumorlens.web.words import reliability, strings
 
 router = APIRouter(include_in_schema=False)
+_NUMERIC = re.compile(r"[\d–−+<]")
 # What the page's script needs of the sentences.
 _FOR_SCRIPT = ("page", "viewer", "answer", "results", "report", "verdict")
 
@@ -79,14 +82,26 @@ def _html(text: str) -> Markup:
     """Markdown as HTML. HTML in it is shown, not used."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(text)
+    columns: dict[int, list[tuple[Token, str]]] = {}  # of a table: the cells with what they hold, heads first
+    column = 0
     for token, inside in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
         if token.type == "table_open":
             token.attrs["tabindex"] = "0"  # a wide table scrolls, with keys, too
-        if token.type == "th_open" and not inside.content:
-            token.tag = tokens[tokens.index(token) + 2].tag = "td"  # an empty head is none
-        # Columns are aligned with style attributes, which the content security policy forbids.
-        if str(token.attrs.pop("style", "")).endswith("right"):
-            token.attrs["class"] = "number"
+            columns = {}
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type in ("th_open", "td_open"):
+            # Columns are aligned with style attributes, which the content security policy forbids.
+            if str(token.attrs.pop("style", "")).endswith("right"):
+                columns.setdefault(column, []).append((token, inside.content))
+            column += 1
+            if token.type == "th_open" and not inside.content:
+                token.tag = tokens[tokens.index(token) + 2].tag = "td"  # an empty head is none
+        elif token.type == "table_close":
+            for cells in columns.values():
+                if all(_NUMERIC.match(content) for _, content in cells[1:]):  # sentences are read from the left
+                    for cell, _ in cells:
+                        cell.attrs["class"] = "number"
     html = str(reader.renderer.render(tokens, reader.options, {}))
     return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704
 

@@ -129,12 +129,14 @@ function stackOf(item) {
   return [item];
 }
 
-// Of a series, the slice that speaks most for its answer; without an answer, the middle one.
+// Of a series, the slice to look at first: the one that speaks most for the tumour, or, where none is named, the most
+// suspicious one; without an answer, the middle one.
 function telling({ entry }) {
   const byId = new Map(items.map((one) => [one.entry.id, one]));
   if (entry.predicted === null) return byId.get(entry.slices[entry.slices.length >> 1]);
   const share = (one) => one.entry.probabilities[entry.predicted];
-  return entry.supporting.map((id) => byId.get(id)).reduce((best, one) => (share(one) > share(best) ? one : best));
+  const sign = entry.predicted === "no_tumor" ? -1 : 1;
+  return entry.supporting.map((id) => byId.get(id)).reduce((best, one) => (sign * share(one) > sign * share(best) ? one : best));
 }
 
 function open(item, fresh = false) {

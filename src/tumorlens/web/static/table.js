@@ -2,7 +2,11 @@
 import { classes, element, percent, say, told } from "./told.js";
 
 const top = ({ entry }) => (entry.predicted ? entry.probabilities[entry.predicted] : null);
-const name = ({ entry }) => (entry.series ? `${entry.path} – ${say("results", "series_row", { n: entry.slices.length })}` : entry.id ?? entry.path);
+const name = ({ entry }) => {
+  if (!entry.series) return entry.id ?? entry.path;
+  const row = say("results", "series_row", { n: entry.slices.length });
+  return entry.path === "." ? row : `${entry.path} – ${row}`; // chosen files have no folder
+};
 
 const COLUMNS = [
   ["file", name],
@@ -29,7 +33,8 @@ export class Table {
   }
 
   sorted() {
-    if (this.by === null) return this.items;
+    // What is said of a whole series stands above what is said of its slices.
+    if (this.by === null) return [...this.items].sort((a, b) => Boolean(b.entry.series) - Boolean(a.entry.series));
     const value = COLUMNS[this.by][1];
     const compare = (a, b) => {
       const [left, right] = [value(a), value(b)];
