@@ -49,11 +49,11 @@ def test_whoever_sees_the_score_sees_what_speaks_against_it(builders) -> None:
 
     bad = finding(kind="shortcuts", severity="serious", title="Shrunken pictures name the class")
     audit = builders["audit"] | {
-        "findings": [bad, finding(kind="leaks", severity="serious"), finding()],
+        "findings": [bad, bad | {"title": "So does the file"}, finding(kind="leaks", severity="serious"), finding()],
         "shortcuts": {"border": probe(0.5), "thumbnail": probe(0.88), "source from header": probe(0.99)},
     }
     (one, against), (other, beaten) = findings.doubts(0.78, audit)
-    assert one == "Shrunken pictures name the class"
+    assert one == "Shrunken pictures name the class. So does the file"
     assert against == ". Do not believe a score on this data set as it is."
     assert other.startswith("A model that sees no tumour")
     assert beaten.replace("\N{NO-BREAK SPACE}", " ").endswith("reaches 88.0 % balanced accuracy, this network 78.0 %.")

@@ -162,6 +162,26 @@ def test_a_volume_is_scrolled_and_has_an_answer_of_its_own(reader: Reader, tmp_p
     expect(page.locator("#corner-slice")).not_to_have_text("Slice 1 of 20")
 
 
+@pytest.mark.shared
+def test_of_a_healthy_head_the_most_suspicious_slice_is_shown_first(reader: Reader, shared_data: Path) -> None:
+    page = reader.page
+    reader.give(*sorted((shared_data / "dicom" / "t1w_head").glob("*.dcm")))
+    expect(page.locator("#table tbody tr").first).to_have_class("series-row")
+    expect(page.locator("#table tbody tr").first).not_to_contain_text(".  –")
+    with page.expect_download() as saved:
+        page.click("#json")
+    entries = {entry["id"]: entry for entry in json.loads(Path(saved.value.path()).read_text())}
+    (series,) = (entry for entry in entries.values() if entry.get("series"))
+    assert series["predicted"] == "no_tumor"
+    shown = min(series["supporting"], key=lambda name: entries[name]["probabilities"]["no_tumor"])
+    place = series["slices"].index(shown) + 1
+    page.locator("#table tbody tr button").first.click()
+    expect(page.locator("#corner-slice")).to_have_text(f"Slice {place} of {len(series['slices'])}")
+    page.keyboard.press("Home")
+    page.click("#series button")
+    expect(page.locator("#corner-slice")).to_have_text(f"Slice {place} of {len(series['slices'])}")
+
+
 def test_frames_a_corrupt_file_and_a_photo(reader: Reader, glioma: Path, tmp_path: Path) -> None:
     page = reader.page
     corrupt = tmp_path / "corrupt.png"

@@ -146,11 +146,12 @@ def doubts(balanced: float | None, audit: Mapping[str, Any]) -> list[tuple[str, 
         balanced: the network's balanced accuracy.
         audit: ``audit.json``.
     """
-    found = [
-        (item["title"], f". {words.AUDIT_VERDICTS['serious']}")
+    titles = [
+        item["title"]
         for item in audit.get("findings") or ()
         if item["severity"] == "serious" and item["kind"] in ("shortcuts", "variants")
     ]
+    found = [(". ".join(titles), f". {words.AUDIT_VERDICTS['serious']}")] if titles else []
     probes = class_probes(audit)
     best = max(probes, key=lambda name: probes[name]["balanced_accuracy"], default=None)
     if best is not None and balanced is not None and probes[best]["balanced_accuracy"] >= balanced:
