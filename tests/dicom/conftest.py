@@ -29,7 +29,7 @@ PLUGIN = next(iter(sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*"))), None
 # Below the ports that systems lend to outgoing connections (from 32768 on), one of which could take a free port before
 # its server listens; each process of a run has its own, and takes them in turn.
 _SPAN = 1000
-_PORTS = itertools.cycle(range(_SPAN))
+_PORTS = itertools.cycle((os.getpid() * 37 + step) % _SPAN for step in range(_SPAN))  # two runs differ, too
 
 
 def free_port() -> int:

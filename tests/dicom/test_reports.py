@@ -95,15 +95,21 @@ def test_of_a_series_without_a_tumour_the_most_suspicious_slices_are_shown(
 ) -> None:
     slices, series, _ = reported
     names, answered = series.probabilities, next(one for one in slices if one.answer.predicted)
-    shares = (0.9, 0.3, 0.6, 0.8, 0.7)
+    shares = {"a": 0.9, "b": 0.3, "c": 0.6, "derived": 0.1, "d": 0.8, "e": 0.7}
     healthy = [
-        replace(answered, answer=replace(answered.answer, probabilities=dict.fromkeys(names, 0.0) | {NO_TUMOR: one}))
-        for one in shares
+        replace(
+            answered, answer=replace(answered.answer, id=name, probabilities=dict.fromkeys(names, 0.0) | {NO_TUMOR: p})
+        )
+        for name, p in shares.items()
     ]
-    shown = telling(healthy, replace(series, predicted=NO_TUMOR))
-    assert [one.answer.probabilities[NO_TUMOR] for one in shown] == [0.3, 0.6, 0.7]
-    named = telling(healthy, replace(series, predicted="glioma"))
-    assert named == healthy[:3]  # all the same to it
+
+    def shown(predicted: str | None) -> list[str]:
+        told = replace(series, predicted=predicted, supporting=tuple("abcde"), answered=tuple("abcde"))
+        return [one.answer.id for one in telling(healthy, told)]
+
+    assert shown(NO_TUMOR) == ["b", "c", "e"]  # not the derived one, on which the answer does not stand
+    assert shown("glioma") == ["a", "b", "c"]  # all the same to it
+    assert shown(None) == ["a", "d", "e"]
 
 
 def test_a_report_passes_independent_programs(reported: tuple[list[Evaluated], SeriesPrediction, Path]) -> None:

@@ -9,10 +9,13 @@ import shutil
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tumorlens import config, data
+from tumorlens.audit import clusters
+from tumorlens.audit.clusters import Clusters
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.errors import DataError
 from tumorlens.evaluation.localisation import read_places
@@ -121,6 +124,27 @@ def test_what_a_run_was_trained_on_is_no_test(finished_run: Path, phantom_folder
     with pytest.raises(DataError) as error:
         evaluate(finished_run, Manifest(tuple(trained)), settings=QUICK)
     assert error.value.code == "all_leaked"
+
+
+def test_a_likeness_is_no_leak_but_no_case_of_its_own_either(
+    finished_run: Path, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (finished_run / "manifest.csv").open() as file:
+        parts = {Path(row["path"]).name: row["split"] for row in csv.DictReader(file)}
+    pictures = sorted((phantom_folder / "glioma").glob("*.png"))
+    (tmp_path / "set" / "glioma").mkdir(parents=True)
+    for number, path in enumerate(pictures):
+        shutil.copyfile(path, tmp_path / "set" / "glioma" / f"{number}.png")
+    find = clusters.find
+
+    def alike(looks: Any, *more: Any) -> Clusters:
+        return replace(find(looks, *more), alike={(i, i + 1): 0.9 for i in range(len(looks) - 1)})
+
+    apart = evaluate(finished_run / "bundle", tmp_path / "set", settings=QUICK)
+    monkeypatch.setattr(clusters, "find", alike)
+    chained = evaluate(finished_run / "bundle", tmp_path / "set", settings=QUICK)
+    assert chained["n"] == apart["n"] == sum(parts[path.name] == "test" for path in pictures)
+    assert chained["groups"] == 1 < apart["groups"]
 
 
 def test_maps_are_scored_as_after_a_training(finished_run: Path, phantom_folder: Path, tmp_path: Path) -> None:

@@ -122,17 +122,16 @@ def test_sets_of_every_class_say_why(builders: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "said"),
+    ("held", "settings", "said"),
     [
-        ({"n": 22, "groups": 12}, "22 validation slices in 12 groups are too few (at least 50 and 10)"),
-        ({"n": 80, "groups": 40}, "calibration is switched off, or too few slices"),
-        (None, "calibration is switched off, or too few slices"),
+        ({"n": 22, "groups": 12}, "", "for validation: 22 slices; at least 50 slices of 10 patients are needed."),
+        (None, "", "for validation; at least 50 slices"),
+        ({"n": 22, "groups": 12}, "[evaluate]\ncalibrate = false\n", "calibration is switched off."),
     ],
 )
-def test_what_is_not_calibrated_says_why(held: dict[str, int] | None, said: str) -> None:
-    found = metrics() | {"calibration": None, "validation": held}
-    for name in ("source", "none"):
-        assert said in plain(trust.view(found)[name])
+def test_what_is_not_calibrated_says_why(held: dict[str, int] | None, settings: str, said: str) -> None:
+    view = trust.view(metrics() | {"calibration": None, "validation": held}, settings)
+    assert said in plain(view["source"]) == plain(view["none"])
 
 
 def test_calibration_that_did_harm_says_so() -> None:
@@ -140,6 +139,8 @@ def test_calibration_that_did_harm_says_so() -> None:
     assert "harm" not in trust.view(found)["source"]
     found["calibration"] = CALIBRATION | {"before": CALIBRATION["after"], "after": CALIBRATION["before"]}
     assert "did harm: log loss 0.300 before and 0.400 after" in trust.view(found)["source"]
+    found["calibration"] = CALIBRATION | {"after": {**CALIBRATION["before"], "nll": 0.40001}}
+    assert "harm" not in trust.view(found)["source"]
 
 
 def calibrated(folds: list[str]) -> PredictionTable:

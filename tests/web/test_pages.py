@@ -43,9 +43,11 @@ def test_links_in_the_card_are_text_or_https(client: TestClient) -> None:
 def test_numbers_in_a_card_stand_right_and_sentences_left(shipped: Model) -> None:
     from tumorlens.web.pages import _html
 
-    html = _html("| A | n | Note |\n| --- | ---: | ---: |\n| a | 1 | some words |\n| b | – | 2 words |\n")
+    html = _html("| A | n | Note |\n| --- | ---: | ---: |\n| a | &gt;0.999 | some words |\n| b | – | 2 words |\n")
     assert html.count('class="number"') == 3  # head and cells of the second column
     assert '<th class="number">n</th>' in html
+    both = _html("|  | n |\n| --- | ---: |\n| a | 1 |\n\nand\n\n|  | n |\n| --- | ---: |\n| b | 2 |\n")
+    assert both.count("<td></td>") == 2
     card = _html(shipped.predictor.bundle.read("MODEL_CARD.md").decode())
     assert "<th>Licence</th>" in card and '<th class="number">Sensitivity</th>' in card
     assert "style=" not in card

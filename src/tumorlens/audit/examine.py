@@ -76,6 +76,7 @@ def find_copies(
     *,
     join_variants: bool = False,
     patients: bool = True,
+    chains: bool = True,
     progress: Progress | None = None,
     memory: Remembered | None = None,
 ) -> Examination:
@@ -87,20 +88,15 @@ def find_copies(
         looks: their records.
         join_variants: take patient ids that differ by a trailing letter for one patient.
         patients: False where the person has named another unit, which then may divide a patient.
+        chains: whether look-alikes of unknown patients are chained into pseudo-patients in the manifest's groups; in
+            ``together`` they always are.
         progress: called with (what, done, total).
         memory: of comparisons that were made before; new ones are added.
     """
     same = tuple(same_pixels(looks))
     found = kept_apart(copies.find(looks, digests, progress, memory), manifest.rows, same)
-    grouped_by = partial(
-        group,
-        manifest,
-        found.root.tolist(),
-        join_variants=join_variants,
-        patients=patients,
-        alike=found.alike,
-    )
-    names = grouped_by()
+    grouped_by = partial(group, manifest, found.root.tolist(), join_variants=join_variants, patients=patients)
+    names = grouped_by(alike=found.alike if chains else None)
     grouped = manifest.with_rows(replace(row, group=name) for row, name in zip(manifest.rows, names, strict=True))
     return judged(
         Examination(
@@ -113,7 +109,7 @@ def find_copies(
             broken={},
             variants=VariantCrossing(0, 0, 0, 0, 0),
             conflicts=tuple(conflicts(found.members(), manifest.labels)),
-            together=tuple(grouped_by(across=True)),
+            together=tuple(grouped_by(alike=found.alike, across=True)),
         ),
         grouped,
     )

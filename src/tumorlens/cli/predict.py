@@ -105,7 +105,7 @@ def _check_places(arguments: argparse.Namespace) -> None:
 
 def _shown(arguments: argparse.Namespace, model: Model, tell: Reporter) -> tuple[int, int]:
     """Write answers on stdout as they come; how many there are, and how many inputs could not be used."""
-    counted = {"used": 0, "failed": 0, "uncertain": 0}
+    counted = {"used": 0, "failed": 0}
 
     def answers() -> Iterator[Answer]:
         inputs = _inputs(arguments.input)
@@ -113,14 +113,9 @@ def _shown(arguments: argparse.Namespace, model: Model, tell: Reporter) -> tuple
             counted["failed" if isinstance(answer, Failure) else "used"] += 1
             if isinstance(answer, Failure) and not arguments.quiet:
                 sys.stderr.write(answer.sentence + "\n")
-            elif isinstance(answer, Prediction):
-                counted["uncertain"] += answer.verdict == "uncertain"
             yield answer
 
     _WRITERS[arguments.format or "table"](answers(), model.labels, sys.stdout)
-    sure = model.predictor.trust.selective
-    if counted["uncertain"] and sure and arguments.format in (None, "table"):
-        tell.note(f"uncertain: the highest probability of the slice is below {sure.threshold:.1%}, or no class fits")
     return counted["used"], counted["failed"]
 
 
@@ -195,8 +190,9 @@ def _table(answers: Iterable[Answer], labels: tuple[str, ...], out: TextIO) -> N
             answer.id if isinstance(answer, Prediction) else f"{answer.path} (series of {len(answer.slices)} slices)"
         )
         verdict = answer.verdict or "not judged"  # the model has no threshold for it
-        if verdict == "uncertain" and answer.set is not None:  # between which classes
-            where = f"{where}  ({f'not ruled out: {set_text(answer.set)}' if answer.set else 'unlike every class'})"
+        if verdict == "uncertain":  # why, and between which classes
+            left = f"not ruled out: {set_text(answer.set)}" if answer.set else ""
+            where = f"{where}  ({'; '.join(filter(None, (answer.reason, left)))})"
         out.write("  ".join([f"{answer.predicted or '–':{width}}", *chances, f"{verdict:{_VERDICT}}", where]) + "\n")
 
 

@@ -121,10 +121,11 @@ def _described(evidence: Sequence[Any]) -> list[Any]:
 def telling(slices: Sequence[Evaluated], series: SeriesPrediction | None) -> list[Evaluated]:
     """The slices to look at first.
 
-    Those that say most for the tumour that the series is said to show; of a series without one, those that say least
-    for that, which its answer stands on; without an answer, those that the model is surest of.
+    Of those that the answer for the series stands on, the ones that say most for the tumour that it names; where it
+    names none, the most suspicious ones. Without an answer, the slices that the model is surest of.
     """
-    answered = [one for one in slices if one.answer.predicted is not None]
+    among = set(series.supporting or series.answered) if series else set()
+    answered = [one for one in slices if one.answer.predicted is not None and (not among or one.answer.id in among)]
     if series is None or series.predicted is None:
         ordered = sorted(answered, key=lambda one: -max(one.answer.probabilities.values()))
     elif series.predicted == NO_TUMOR:

@@ -168,8 +168,11 @@ def looked(manifest: Manifest, reporter: Reporter) -> Standardised:
         return keep_all(manifest, LookForm(), cache_dir() / "images", progress)
 
 
-def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Examination:
-    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache."""
+def copies(looks: Standardised, settings: Settings, reporter: Reporter, *, chains: bool = True) -> Examination:
+    """Copies, groups and leaks among slices that were looked at; what is compared is remembered in the cache.
+
+    ``chains``: whether look-alikes of unknown patients become pseudo-patients.
+    """
     with Remembered(cache_dir() / "images") as memory, Steps(reporter, _STEPS) as step:
         return find_copies(
             looks.manifest,
@@ -177,6 +180,7 @@ def copies(looks: Standardised, settings: Settings, reporter: Reporter) -> Exami
             looks.images,
             join_variants=settings.data.join_patient_variants,
             patients=not settings.data.group_column,
+            chains=chains,
             progress=step,
             memory=memory,
         )

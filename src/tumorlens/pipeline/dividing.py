@@ -56,7 +56,7 @@ def split(
 
 
 def examined(
-    manifest: Manifest, settings: Settings, reporter: Reporter, *, by_fold: bool = False
+    manifest: Manifest, settings: Settings, reporter: Reporter, *, chains: bool = True, by_fold: bool = False
 ) -> tuple[Standardised, Examination]:
     """The usable slices, with groups that keep patients and copies of a picture together.
 
@@ -66,6 +66,7 @@ def examined(
         manifest: labelled slices; a split that they bring is judged.
         settings: columns, whether variants of patient ids are joined.
         reporter: told how it goes.
+        chains: whether slices of unknown patients that look like neighbours are kept together, too.
         by_fold: whether the caller divides by the folds that the data bring; else it is noted that they do nothing.
 
     Returns:
@@ -76,7 +77,7 @@ def examined(
     """
     looks = _fit(looked(manifest, reporter))
     check_classes(manifest, looks.manifest)
-    found = copies(looks, settings, reporter)
+    found = copies(looks, settings, reporter, chains=chains)
     notes = list(found.manifest.notes)
     divided = divided_patients(found.manifest)
     if divided:

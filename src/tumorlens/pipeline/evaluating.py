@@ -86,7 +86,8 @@ def evaluate(
     manifest = held_out(labelled(read(data, settings=chosen.data, reporter=tell)), chosen.data)
     part = "test" if any(row.split == "test" for row in manifest) else ""
     _check_classes(manifest.split(part) if part else manifest, predictor.labels)
-    _, found = examined(manifest, chosen, tell)  # look-alikes are no independent cases of an interval either
+    # A likeness is no leak, so what was seen is told by copies and patients; for intervals look-alikes are one case.
+    _, found = examined(manifest, chosen, tell, chains=False)
     for note in found.manifest.notes:
         tell.note(note)
     familiar = seen(predictor.bundle.where, found.manifest, tell)
@@ -106,7 +107,9 @@ def evaluate(
     outlines = outlined(ready, recipe, tell)
     if outlines.problems:
         tell.warn(f"{len(outlines.problems)} masks are not used, for example: {outlines.problems[0].reason}")
-    table = table_of(ready.manifest, predictor.labels, outputs, ready.images, tumour_shares(outlines))
+    chained = dict(zip((row.id for row in found.manifest), found.together, strict=True))
+    cases = ready.manifest.with_rows(replace(row, group=chained[row.id]) for row in ready.manifest)
+    table = table_of(cases, predictor.labels, outputs, ready.images, tumour_shares(outlines))
     sets = predictor.trust.conformal
     alpha = sets.alpha if sets else None
     document = scores(table, familiar & set(table.ids), chosen.evaluate, chosen.seed, alpha)

@@ -99,7 +99,7 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
         "drawn": drawn,
         "leak": _leak(metrics),
         "conflicts": findings.conflicts(audit),
-        "doubts": findings.doubts(scores["balanced_accuracy"]["mean"], audit),
+        "doubts": findings.doubts(metrics, scores["balanced_accuracy"]["mean"], audit),
         "audit": findings.audit_view(audit),
         "audit_page": (path / "audit.html").is_file(),
         "skipped": findings.skipped(metrics["data"]["skipped"]),

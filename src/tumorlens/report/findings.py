@@ -137,28 +137,29 @@ def _named(sight: str) -> str:
     return f"{sight[:1].upper()}{sight[1:]}"
 
 
-def doubts(balanced: float | None, audit: Mapping[str, Any]) -> list[tuple[str, str]]:
+def doubts(metrics: Mapping[str, Any], balanced: float | None, audit: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the top of a page must not hide, as a title and a sentence: whoever sees the score sees these.
 
-    Leaks and pictures with two labels have warnings of their own, with what was done about them.
+    Pictures with two labels, and test slices that leaked, have warnings of their own with what was done about them.
 
     Args:
-        balanced: the network's balanced accuracy.
+        metrics: ``metrics.json``.
+        balanced: the balanced accuracy that the page begins with.
         audit: ``audit.json``.
     """
+    told = {"conflicts", *(("leaks", "groups") if metrics.get("leaked") else ())}
     titles = [
         item["title"]
         for item in audit.get("findings") or ()
-        if item["severity"] == "serious" and item["kind"] in ("shortcuts", "variants")
+        if item["severity"] == "serious" and (item["kind"] not in told or "validation" in item["title"])
     ]
     found = [(". ".join(titles), f". {words.AUDIT_VERDICTS['serious']}")] if titles else []
-    probes = class_probes(audit)
-    best = max(probes, key=lambda name: probes[name]["balanced_accuracy"], default=None)
-    if best is not None and balanced is not None and probes[best]["balanced_accuracy"] >= balanced:
-        reached = words.percent(probes[best]["balanced_accuracy"])
-        sight = words.PROBES.get(best, best)
-        text = f": {sight}; that alone reaches {reached} balanced accuracy, this network {words.percent(balanced)}."
-        found.append(("A model that sees no tumour does as well as this network", text))
+    best = metrics.get("shortcut")
+    if best and balanced is not None and best["balanced_accuracy"] >= balanced:
+        reached, own = words.percent(best["balanced_accuracy"]), words.percent(balanced)
+        sight = words.PROBES.get(best["probe"], best["probe"])
+        text = f": balanced accuracy {reached}, here {own}. What it sees: {sight}."
+        found.append(("A model that sees no tumour does as well", text))
     return found
 
 

@@ -23,6 +23,7 @@ from tumorlens.report.words import (
 )
 
 _WIDTH = 100
+_FULL = "every class in every set"
 Fact = tuple[str, str, str]
 
 
@@ -42,7 +43,9 @@ def summary_text(metrics: Mapping[str, Any]) -> str:
         last.append(("Cross-validation", percent(folds["accuracy"]), note))
     last += shortcut_facts(metrics) + looking_facts(metrics)
     names, needed = trust.always(metrics)
-    full = f"every class in every set, as fewer than {needed} patients of each were held out" if names else ""
+    full = _FULL
+    if set(names) == set(metrics["test"]["per_class"]):
+        full += f", as fewer than {needed} patients of each were held out"
     return _text(metrics["test"], "Test accuracy", [first], last, drawn=drawn, full=full)
 
 
@@ -85,7 +88,13 @@ def scores_text(document: Mapping[str, Any]) -> str:
 
 
 def _text(
-    test: Mapping[str, Any], name: str, before: list[Fact], after: list[Fact], *, drawn: bool = False, full: str = ""
+    test: Mapping[str, Any],
+    name: str,
+    before: list[Fact],
+    after: list[Fact],
+    *,
+    drawn: bool = False,
+    full: str = _FULL,
 ) -> str:
     facts = [
         *before,
@@ -124,7 +133,7 @@ def _map_facts(test: Mapping[str, Any]) -> list[Fact]:
 def _trust_facts(test: Mapping[str, Any], full: str) -> list[Fact]:
     """How many answers are sure enough, and what the sets hold; nothing where the model says neither.
 
-    ``full``: why sets can hold every class, and so say nothing.
+    ``full``: what is said of sets that hold every class, and so say nothing.
     """
     facts = []
     if test.get("coverage") is not None:
@@ -135,7 +144,7 @@ def _trust_facts(test: Mapping[str, Any], full: str) -> list[Fact]:
         facts.append(("Sure enough", percent(test["coverage"]), note))
     sets = test.get("conformal")
     if sets and sets["mean_set_size"] > len(test["per_class"]) - 0.005:
-        facts.append(("Sets with the truth", percent(sets["coverage"]), full or "every class in every set"))
+        facts.append(("Sets with the truth", percent(sets["coverage"]), full))
     elif sets:
         note = f"{bounds(sets['coverage_ci95'])}, {sets['mean_set_size']:.2f} classes on average"
         if interval := sets.get("mean_set_size_ci95"):

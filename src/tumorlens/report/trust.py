@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -92,8 +93,8 @@ def sentence(metrics: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template names."""
+def view(metrics: Mapping[str, Any], settings_toml: str = "") -> dict[str, Any]:
+    """What the template names; ``settings_toml``: of the run, which tells whether calibration was wanted."""
     calibrated = bool(metrics.get("calibration"))
     crossed = metrics.get("kind") == "crossval" or metrics.get("out_of_fold")
     where = (
@@ -108,21 +109,20 @@ def view(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "sentence": sentence(metrics),
         "source": " ".join(part for part in (where, _harm(metrics), _always(metrics)) if part)
         if calibrated
-        else _uncalibrated(metrics),
-        "none": _uncalibrated(metrics),
+        else _uncalibrated(metrics, settings_toml),
+        "none": _uncalibrated(metrics, settings_toml),
     }
 
 
-def _uncalibrated(metrics: Mapping[str, Any]) -> str:
-    """Why probabilities are the network's own, as far as the scores tell."""
+def _uncalibrated(metrics: Mapping[str, Any], settings_toml: str) -> str:
+    """Why probabilities are the network's own."""
+    known = "The probabilities are not calibrated"
+    if not tomllib.loads(settings_toml).get("evaluate", {}).get("calibrate", True):
+        return f"{known}: calibration is switched off."
     held = metrics.get("validation") or {}
-    slices, groups = held.get("n"), held.get("groups")
-    if slices is None or groups is None or (slices >= LEAST_SLICES and groups >= LEAST_GROUPS):
-        return "The probabilities are not calibrated: calibration is switched off, or too few slices were held out."
-    return (
-        f"The probabilities are not calibrated: {words.plural(slices, 'validation slice')} in "
-        f"{words.plural(groups, 'group')} are too few (at least {LEAST_SLICES} and {LEAST_GROUPS})."
-    )
+    found = f": {words.plural(held['n'], 'slice')}" if "n" in held else ""
+    least = f"at least {LEAST_SLICES} slices of {LEAST_GROUPS} patients are needed"
+    return f"{known}: too few slices or patients were held out for validation{found}; {least}."
 
 
 def _gate(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[Line]:
@@ -155,11 +155,11 @@ def always(metrics: Mapping[str, Any]) -> tuple[list[str], int]:
 def _harm(metrics: Mapping[str, Any]) -> str:
     """That the slices which the temperature was fitted to were too few, or unlike those that it is scored on."""
     before, after = (metrics["calibration"][name]["nll"] for name in ("before", "after"))
-    if after <= before:
+    if after <= before or words.score(after) == words.score(before):
         return ""
     return (
         f"On the slices that are scored here it did harm: log loss {words.score(before)} before and "
-        f"{words.score(after)} after. More patients have to be held out to find a temperature that holds."
+        f"{words.score(after)} after. Those that it was fitted to were too few, or unlike these."
     )
 
 

@@ -25,7 +25,7 @@ from tumorlens.web.state import state_of
 from tumorlens.web.words import reliability, strings
 
 router = APIRouter(include_in_schema=False)
-_NUMERIC = re.compile(r"[\d–−+<]")
+_NUMERIC = re.compile(r"(&[gl]t;|[\d–−+<>-])|not stated$")
 # What the page's script needs of the sentences.
 _FOR_SCRIPT = ("page", "viewer", "answer", "results", "report", "verdict")
 
@@ -84,7 +84,7 @@ def _html(text: str) -> Markup:
     tokens = reader.parse(text)
     columns: dict[int, list[tuple[Token, str]]] = {}  # of a table: the cells with what they hold, heads first
     column = 0
-    for token, inside in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
+    for place, token in enumerate(tokens):
         if token.type == "table_open":
             token.attrs["tabindex"] = "0"  # a wide table scrolls, with keys, too
             columns = {}
@@ -93,10 +93,10 @@ def _html(text: str) -> Markup:
         elif token.type in ("th_open", "td_open"):
             # Columns are aligned with style attributes, which the content security policy forbids.
             if str(token.attrs.pop("style", "")).endswith("right"):
-                columns.setdefault(column, []).append((token, inside.content))
+                columns.setdefault(column, []).append((token, tokens[place + 1].content))
             column += 1
-            if token.type == "th_open" and not inside.content:
-                token.tag = tokens[tokens.index(token) + 2].tag = "td"  # an empty head is none
+            if token.type == "th_open" and not tokens[place + 1].content:
+                token.tag = tokens[place + 2].tag = "td"  # an empty head is none
         elif token.type == "table_close":
             for cells in columns.values():
                 if all(_NUMERIC.match(content) for _, content in cells[1:]):  # sentences are read from the left
