@@ -1,12 +1,14 @@
 """Screens a change of the recipe on figshare's inner folds: official fold 1 takes no part.
 
 Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0] [--share 1]
-[--teachers 0]``. For each
+[--teachers 0] [--drawn N] [--again 0]``. For each
 validation fold a network is trained on the other three of folds 2 to 5 and asked about it, with and without its mirror
 image. Patient ids that differ by a trailing letter are one patient (``data.join_patient_variants``): slices of the fold
-whose patient is trained on, too, are not scored; lines from before 2026-11-28 have no such join. A line of JSON for
-each fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores with bfloat16. Two
-folds of some 46 patients tell apart what differs by two points or more, not less.
+whose patient is trained on, too, are not scored; lines from before 2026-11-28 have no such join. With ``--drawn`` no
+mask of a real slice is learned from: N drawn ones lie beside them; ``--again`` trains once more with the masks that the
+network before predicts. How often each map's peak lies on the tumour, and how much of it, is said too. A line of JSON
+for each fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores with bfloat16.
+Two folds of some 46 patients tell apart what differs by two points or more, not less.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from distil import taught_by
+from drawn import drawn_beside, own_masks
 from msgspec.structs import replace as replaced
 
 import tumorlens
@@ -48,6 +51,8 @@ def main() -> None:
         "--share", type=float, default=1.0, help="of the patients that are trained on: a learning curve"
     )
     parser.add_argument("--teachers", type=int, default=0, help="networks of other seeds whose mean is learned from")
+    parser.add_argument("--drawn", type=int, default=0, help="slices of the phantom, with masks, and no real mask")
+    parser.add_argument("--again", type=int, default=0, help="trainings with the masks of the network before")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     overrides = ["model.name=guided", "train.precision=bfloat16", "data.join_patient_variants=true", *options.changes]
@@ -61,16 +66,24 @@ def main() -> None:
         kept = set(np.random.default_rng(0).permutation(patients)[: round(options.share * len(patients))])
         inner = inner.where(lambda row, fold=fold, kept=kept: row.fold == fold or row.patient in kept)
         chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
+        if options.drawn:
+            chosen = drawn_beside(chosen, options.drawn)
         with tempfile.TemporaryDirectory() as folder:
             teachers = [Path(folder) / f"teacher-{number}" for number in range(1, options.teachers + 1)]
             for number, teacher in enumerate(teachers, start=1):
                 tumorlens.train(chosen, settings=replaced(settings, seed=options.seed + 100 * number), out=teacher)
             with taught_by(teachers) if teachers else nullcontext():
                 run = tumorlens.train(chosen, settings=settings, out=Path(folder) / "run")
+            for number in range(options.again):
+                with own_masks(run.folder, chosen):
+                    run = tumorlens.train(chosen, settings=settings, out=Path(folder) / f"again-{number}")
             found = asked(run.folder, chosen, run.metrics["leaked"])
             line = {"name": options.name, "fold": fold, "seed": options.seed, "share": options.share}
             line |= {"teachers": options.teachers} if teachers else {}
+            line |= {"drawn": options.drawn, "again": options.again} if options.drawn else {}
             line |= {"changes": options.changes, **found}
+            for name, place in (run.metrics["localisation"] or {}).items():
+                line[f"map_{name}"] = [round(place["hit_rate"], 3), round(place["energy"], 3)]
             line["minutes"] = round(run.metrics["training"]["seconds"] / 60, 1)
             line["train_accuracy"] = last(run.folder / "history.csv", "accuracy")
         print(json.dumps(line), flush=True)
