@@ -104,10 +104,10 @@ def test_of_a_series_without_a_tumour_the_most_suspicious_slices_are_shown(
     ]
 
     def shown(predicted: str | None) -> list[str]:
-        told = replace(series, predicted=predicted, supporting=tuple("abcde"), answered=tuple("abcde"))
+        told = replace(series, predicted=predicted, supporting=("b",), answered=tuple("abcde"))
         return [one.answer.id for one in telling(healthy, told)]
 
-    assert shown(NO_TUMOR) == ["b", "c", "e"]  # not the derived one, on which the answer does not stand
+    assert shown(NO_TUMOR) == ["b", "c", "e"]  # not the derived one, which has no part in the answer
     assert shown("glioma") == ["a", "b", "c"]  # all the same to it
     assert shown(None) == ["a", "d", "e"]
 

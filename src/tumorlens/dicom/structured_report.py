@@ -121,10 +121,10 @@ def _described(evidence: Sequence[Any]) -> list[Any]:
 def telling(slices: Sequence[Evaluated], series: SeriesPrediction | None) -> list[Evaluated]:
     """The slices to look at first.
 
-    Of those that the answer for the series stands on, the ones that say most for the tumour that it names; where it
-    names none, the most suspicious ones. Without an answer, the slices that the model is surest of.
+    Of those that have a part in the answer for the series (no derived images), the ones that say most for the tumour
+    that it names; where it names none, the most suspicious ones. Without an answer, those that the model is surest of.
     """
-    among = set(series.supporting or series.answered) if series else set()
+    among = set(series.answered) if series else set()
     answered = [one for one in slices if one.answer.predicted is not None and (not among or one.answer.id in among)]
     if series is None or series.predicted is None:
         ordered = sorted(answered, key=lambda one: -max(one.answer.probabilities.values()))
