@@ -89,6 +89,7 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
     """Everything that the template names, apart from charts and images."""
     scores, drawn = metrics["scores"], words.synthetic(metrics)
     config = path / "config.toml"
+    settings = config.read_text(encoding="utf-8").strip() if config.is_file() else ""
     return {
         "name": metrics["name"],
         "created": words.moment(metrics["created"]),
@@ -122,13 +123,13 @@ def view(path: Path, metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> di
             "worst": subgroups.worst(metrics),
             "patients": subgroups.by_patient(metrics),
         },
-        "trust": trust.view(metrics),
+        "trust": trust.view(metrics, settings),
         "uncertain": trust.scores(metrics).get("coverage") is not None,
         "calibrated": bool(metrics.get("calibration")),
         "many_seeds": scores["runs"] > 1,
         "looking": looking.view(metrics),
         "plan": plan_rows(path),
-        "settings": config.read_text(encoding="utf-8").strip() if config.is_file() else "",
+        "settings": settings,
         "commands": _commands(path),
         "versions": [(str(name), str(version)) for name, version in metrics["versions"].items()],
     }
