@@ -167,7 +167,7 @@ def test_of_a_healthy_head_the_most_suspicious_slice_is_shown_first(reader: Read
     page = reader.page
     reader.give(*sorted((shared_data / "dicom" / "t1w_head").glob("*.dcm")))
     expect(page.locator("#table tbody tr").first).to_have_class("series-row")
-    expect(page.locator("#table tbody tr").first).not_to_contain_text(".  –")
+    expect(page.locator("#table tbody tr").first).not_to_contain_text(". –")
     with page.expect_download() as saved:
         page.click("#json")
     entries = {entry["id"]: entry for entry in json.loads(Path(saved.value.path()).read_text())}

@@ -7,6 +7,7 @@ import sys
 
 from tumorlens.cli.options import print_json
 from tumorlens.cli.show import reporter
+from tumorlens.errors import InputError
 
 _EXPOSING = frozenset({"burned_in", "capture", "other_kind"})
 
@@ -52,8 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     if _EXPOSING & outcome.left_out.keys():
         tell.note("--allow-burned-in takes images that may show who the patient is; look at each of them first")
     if not outcome.written + outcome.already_there:
-        wrong = ("no file could be used", "give DICOM images; the codes above say what was wrong")
-        none = (f"there are no files in {arguments.input}", "give a DICOM image, or a folder that holds some")
-        sys.stderr.write("tumorlens: error: {}\nhint: {}\n".format(*(wrong if outcome.found else none)))
-        return 3
+        if outcome.found:
+            raise InputError("no file could be used", hint="give DICOM images; the codes above say what was wrong")
+        raise InputError(
+            f"there are no files in {arguments.input}", hint="give a DICOM image, or a folder that holds some"
+        )
     return 1 if outcome.left_out.keys() - {NO_DICOM} else 0

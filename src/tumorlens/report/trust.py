@@ -95,7 +95,7 @@ def sentence(metrics: Mapping[str, Any]) -> str:
 
 def view(metrics: Mapping[str, Any], settings_toml: str = "") -> dict[str, Any]:
     """What the template names; ``settings_toml``: of the run, which tells whether calibration was wanted."""
-    calibrated = bool(metrics.get("calibration"))
+    none = _uncalibrated(metrics, settings_toml)
     crossed = metrics.get("kind") == "crossval" or metrics.get("out_of_fold")
     where = (
         "Fitted to the out-of-fold answers of the other folds, so no slice had a part in its own."
@@ -107,10 +107,10 @@ def view(metrics: Mapping[str, Any], settings_toml: str = "") -> dict[str, Any]:
         "classes": classes(metrics),
         "class_head": class_head(metrics),
         "sentence": sentence(metrics),
-        "source": " ".join(part for part in (where, _harm(metrics), _always(metrics)) if part)
-        if calibrated
-        else _uncalibrated(metrics, settings_toml),
-        "none": _uncalibrated(metrics, settings_toml),
+        "source": " ".join(filter(None, (where, _harm(metrics), _always(metrics))))
+        if metrics.get("calibration")
+        else none,
+        "none": none,
     }
 
 

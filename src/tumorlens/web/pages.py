@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -82,7 +83,7 @@ def _html(text: str) -> Markup:
     """Markdown as HTML. HTML in it is shown, not used."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(text)
-    columns: dict[int, list[tuple[Token, str]]] = {}  # of a table: the cells with what they hold, heads first
+    columns: dict[int, list[tuple[Token, str]]] = {}  # of a table
     column = 0
     for place, token in enumerate(tokens):
         if token.type == "table_open":
@@ -98,12 +99,17 @@ def _html(text: str) -> Markup:
             if token.type == "th_open" and not tokens[place + 1].content:
                 token.tag = tokens[place + 2].tag = "td"  # an empty head is none
         elif token.type == "table_close":
-            for cells in columns.values():
-                if all(_NUMERIC.match(content) for _, content in cells[1:]):  # sentences are read from the left
-                    for cell, _ in cells:
-                        cell.attrs["class"] = "number"
+            _align(columns.values())
     html = str(reader.renderer.render(tokens, reader.options, {}))
     return Markup(html.replace("<pre>", '<pre tabindex="0">'))  # noqa: S704
+
+
+def _align(columns: Iterable[list[tuple[Token, str]]]) -> None:
+    """Numbers to the right; sentences are read from the left. A column is its cells with what they hold, head first."""
+    for head, *cells in columns:
+        if all(_NUMERIC.match(content) for _, content in cells):
+            for cell, _ in (head, *cells):
+                cell.attrs["class"] = "number"
 
 
 @router.get("/docs")
