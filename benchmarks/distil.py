@@ -27,8 +27,8 @@ def taught_by(teachers: list[Path], share: float = 0.7) -> Iterator[None]:
     predictors = [Predictor(tumorlens.bundle.load(folder)) for folder in teachers]
     usual = running.batches_of
 
-    def softened(images: Any, labels: Any, encoding: Any, *others: Any) -> Any:
-        batches = usual(images, labels, encoding, *others)
+    def softened(images: Any, labels: Any, encoding: Any, *others: Any, **more: Any) -> Any:
+        batches = usual(images, labels, encoding, *others, **more)
         assert all(tuple(predictor.labels) == tuple(encoding.names) for predictor in predictors)
         said = np.mean([predictor.run(images[:]).probabilities for predictor in predictors], axis=0)
         return replace(batches, targets=((1 - share) * batches.targets + share * said).astype(np.float32))

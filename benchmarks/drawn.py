@@ -1,4 +1,4 @@
-"""Masks without masks: what ``screen.py --drawn N --again K`` trains with."""
+"""Without masks, and with the network's own: what ``screen.py --drawn N --again K`` trains with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tumorlens
 from tumorlens.data.manifest import Manifest
 from tumorlens.inference import Predictor
 from tumorlens.pipeline import running
-from tumorlens.pipeline.dataset import read, standardised
+from tumorlens.pipeline.dataset import standardised
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess.outlines import Outlines
 
@@ -24,17 +24,9 @@ from tumorlens.preprocess.outlines import Outlines
 _LEAST = 0.002
 
 
-def drawn_beside(manifest: Manifest, count: int) -> Manifest:
-    """The slices of the fold ``asked`` as they are, the others without their masks, and drawn ones with theirs.
-
-    Args:
-        manifest: with the fold ``asked``.
-        count: of drawn slices, of which those of other classes are left out.
-    """
-    known = set(manifest.labels)
-    real = [row if row.fold == "asked" else replace(row, mask="") for row in manifest]
-    drawn = [replace(row, fold="", split="") for row in read(f"phantom:{count}") if row.label in known]
-    return manifest.with_rows([*real, *drawn])
+def without_masks(manifest: Manifest) -> Manifest:
+    """The slices without their masks, but for the fold ``asked``, whose masks the maps are scored on."""
+    return manifest.with_rows(row if row.fold == "asked" else replace(row, mask="") for row in manifest)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """Screens a change of the recipe on figshare's inner folds: official fold 1 takes no part.
 
 Command: ``python benchmarks/screen.py INDEX NAME [section.key=value …] [--val 2 4] [--epochs 20] [--seed 0] [--share 1]
-[--teachers 0] [--drawn N] [--again 0]``. For each
+[--teachers 0] [--drawn N] [--again 0] [--beside DATA]``. For each
 validation fold a network is trained on the other three of folds 2 to 5 and asked about it, with and without its mirror
 image. Patient ids that differ by a trailing letter are one patient (``data.join_patient_variants``): slices of the fold
 whose patient is trained on, too, are not scored; lines from before 2026-11-28 have no such join. With ``--drawn`` no
-mask of a real slice is learned from: N drawn ones lie beside them; ``--again`` trains once more with the masks that the
-network before predicts. How often each map's peak lies on the tumour, and how much of it, is said too. A line of JSON
+mask of a real slice is learned from: ``train.drawn`` is N; ``--again`` trains once more with the masks that the network
+before predicts. How often each map's peak lies on the tumour, and how much of it, is said too. A line of JSON
 for each fold goes to stdout and is appended to ``--out``. Cost: about four minutes a line on two cores with bfloat16.
 Two folds of some 46 patients tell apart what differs by two points or more, not less.
 """
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from distil import taught_by
-from drawn import drawn_beside, own_masks
+from drawn import own_masks, without_masks
 from msgspec.structs import replace as replaced
 
 import tumorlens
@@ -52,13 +52,14 @@ def main() -> None:
     )
     parser.add_argument("--teachers", type=int, default=0, help="networks of other seeds whose mean is learned from")
     parser.add_argument("--drawn", type=int, default=0, help="slices of the phantom, with masks, and no real mask")
+    parser.add_argument("--beside", help="DATA that is learned from, too, such as no_tumor=FOLDER")
     parser.add_argument("--again", type=int, default=0, help="trainings with the masks of the network before")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     overrides = ["model.name=guided", "train.precision=bfloat16", "data.join_patient_variants=true", *options.changes]
     overrides += [f"train.epochs={options.epochs}", f"seed={options.seed}", "evaluate.report=false"]
     overrides += ["data.test_fold=asked", "data.audit=copies", "data.fractions=[0.97,0.03,0]"]
-    settings = config.load(None, overrides)
+    settings = config.load(None, [*overrides, f"train.drawn={options.drawn}"])
     whole = read(options.index, settings=config.load(None, ["data.fold_column=official_fold"]).data)
     for fold in options.val:
         inner = whole.where(lambda row: row.fold != "1")
@@ -66,8 +67,11 @@ def main() -> None:
         kept = set(np.random.default_rng(0).permutation(patients)[: round(options.share * len(patients))])
         inner = inner.where(lambda row, fold=fold, kept=kept: row.fold == fold or row.patient in kept)
         chosen = inner.with_rows(replace(row, fold="asked" if row.fold == fold else "") for row in inner)
+        if options.beside:
+            more = read(options.beside)
+            chosen = chosen.with_rows([*chosen, *(replace(row, fold="", split="") for row in more)])
         if options.drawn:
-            chosen = drawn_beside(chosen, options.drawn)
+            chosen = without_masks(chosen)
         with tempfile.TemporaryDirectory() as folder:
             teachers = [Path(folder) / f"teacher-{number}" for number in range(1, options.teachers + 1)]
             for number, teacher in enumerate(teachers, start=1):
@@ -81,6 +85,7 @@ def main() -> None:
             line = {"name": options.name, "fold": fold, "seed": options.seed, "share": options.share}
             line |= {"teachers": options.teachers} if teachers else {}
             line |= {"drawn": options.drawn, "again": options.again} if options.drawn else {}
+            line |= {"beside": options.beside} if options.beside else {}
             line |= {"changes": options.changes, **found}
             for name, place in (run.metrics["localisation"] or {}).items():
                 line[f"map_{name}"] = [round(place["hit_rate"], 3), round(place["energy"], 3)]

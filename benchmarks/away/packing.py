@@ -16,7 +16,7 @@ from msgspec.structs import replace as replaced
 
 from tumorlens import config
 from tumorlens.config import Settings
-from tumorlens.pipeline import crossvalidating, final, folds, running
+from tumorlens.pipeline import crossvalidating, drawing, final, folds, running
 from tumorlens.pipeline import runs as run_folders
 from tumorlens.pipeline.dataset import standardised
 from tumorlens.pipeline.reporter import Reporter
@@ -49,9 +49,11 @@ def _left(run: Path) -> Iterator[tuple[Path, Settings, Standardised]]:
     if kind == "training":
         settings, manifest, _ = run_folders.reopen(run, kind)
         if run_folders.finished(run) is None:
+            _check_own(settings)
             yield run, settings, standardised(manifest, Recipe.from_settings(settings.preprocess), Reporter())
         return
     settings, ready, _ = crossvalidating.reopened(run, Reporter())
+    _check_own(settings)
     for seed in folds.seeds(settings):
         for fold in folds.plan(ready.manifest, replaced(settings, seed=seed)):
             place = folds.place_of(run / f"seed-{seed}", fold.name)
@@ -59,6 +61,12 @@ def _left(run: Path) -> Iterator[tuple[Path, Settings, Standardised]]:
                 yield place, fold.settings, replace(ready, manifest=fold.manifest)
     if settings.evaluate.final and run_folders.finished(run) is None:
         yield run / final.FINAL, settings, _as_training(ready)
+
+
+def _check_own(settings: Settings) -> None:
+    """Drawn slices do not travel."""
+    if drawing.teaches(settings):
+        raise SystemExit("train.drawn is not supported: fit this run here")
 
 
 def _as_training(ready: Standardised) -> Standardised:

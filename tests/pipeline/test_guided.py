@@ -85,6 +85,34 @@ def test_the_run_says_what_it_learned_from(run: Path) -> None:
     assert "map of the same slice" in (run / "report.html").read_text()
 
 
+def test_drawn_masks_stand_in_for_those_that_are_missing(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUMORLENS_CACHE", str(tmp_path / "cache"))
+    manifest = data.read(str(phantom_folder / "manifest.csv"))
+    # Tumours of a kind that is never drawn.
+    bare = manifest.with_rows(
+        replace(row, mask="", label="astrocytoma" if row.label == "glioma" else row.label) for row in manifest
+    )
+    settings = config.load(
+        None,
+        [
+            *("preprocess.size=48", "model.name=guided", "model.width=8", "train.epochs=1", "train.drawn=40"),
+            *("evaluate.bootstrap=100", "evaluate.report=false", "data.audit=copies"),
+        ],
+    )
+    made = train(bare, settings=settings, out=tmp_path / "run")
+    training = made.metrics["training"]
+    assert (training["masks"], training["drawn"]) == (0, 40)
+    assert "drawn slices: 40, with masks" in (made.folder / "log.txt").read_text()
+    assert len(data.read(str(made.folder / "manifest.csv"))) == len(bare), "they are no slices of the data"
+    model = tumorlens.load(made.folder)
+    assert "astrocytoma" in model.info.labels
+    assert "mask" in model.info.outputs
+    with pytest.raises(DataError, match=r"augment\.twins and augment\.transplants learn from"):
+        train(bare, settings={"augment": {"twins": 0.1}, "train": {"drawn": 40}}, out=tmp_path / "other")
+
+
 def test_without_a_single_mask_it_says_what_to_do(phantom_folder: Path, tmp_path: Path) -> None:
     manifest = data.read(str(phantom_folder / "manifest.csv"))
     bare = manifest.with_rows(replace(row, mask="") for row in manifest)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
+from tumorlens.errors import DataError
 from tumorlens.models import keras_setup
 from tumorlens.pipeline import crossvalidating, planning, running, spreading
 from tumorlens.pipeline.reporter import Reporter
@@ -87,18 +88,63 @@ def reason(made: planning.Plan, setting: str) -> str:
 
 def test_masks_decide_on_the_network() -> None:
     assert planned().settings.model.name == "guided"
-    assert planned(masks=40).settings.model.name == "compact"
-    assert planned(masks=0).settings.model.name == "compact"
+    assert planned().settings.train.drawn == 0
+    for masks in (40, 0):
+        made = planned(masks=masks)
+        assert (made.settings.model.name, made.settings.train.drawn) == ("guided", 200)
+        assert "train.drawn" in reason(made, "model.name")
+        assert made.settings.augment.twins == 0, "there is no tumour to take out"
+
+
+def test_slices_are_drawn_for_networks_that_learn_from_masks() -> None:
+    assert planned({"model": {"name": "compact"}}, masks=0).settings.train.drawn == 0
+    assert planned({"train": {"drawn": 30}}, masks=0).settings.train.drawn == 30
+    assert planned({"train": {"drawn": 0}}, masks=0).settings.model.name == "compact"
+    assert planned(masks=0, tumours=20, free=5).settings.train.drawn == 25
+    assert planned(masks=0, tumours=1100).settings.train.drawn == 600
+    assert planned(masks=0, tumours=90_000).settings.train.drawn == 1000
+    # They take time, too.
+    few: dict[str, Any] = {"masks": 0, "tumours": 1100}
+    many, none = planned({"train": {"minutes": 1}}, **few), planned({"train": {"minutes": 1, "drawn": 0}}, **few)
+    assert (many.settings.train.epochs, none.settings.train.epochs) == (2, 4)
+    other = planned({"train": {"minutes": 1, "drawn": 90_000}, "model": {"name": "compact"}}, **few)
+    assert other.settings.train.epochs == 4
+    manifest, looks = data(masks=0)
+    phantom = replace(manifest, provenance={"phantom": {}})
+    made = planning.plan(None, phantom, looks, speed=lambda *_: 100.0, device=lambda _: "cpu")
+    assert (made.settings.model.name, made.settings.train.drawn) == ("compact", 0)
+    asked = planning.plan({"train": {"drawn": 9}}, phantom, looks, speed=lambda *_: 100.0, device=lambda _: "cpu")
+    assert (asked.settings.model.name, asked.settings.train.drawn) == ("guided", 9)
+
+
+@pytest.mark.parametrize(
+    ("given", "fine"),
+    [
+        ({"model": {"name": "guided"}}, True),
+        ({"model": {"name": "guided"}, "train": {"drawn": 9}}, True),
+        ({"model": {"name": "guided"}, "train": {"drawn": 0}}, False),
+        ({"model": {"name": "guided"}, "augment": {"twins": 0.1}}, False),
+        (config.from_dict({"model": {"name": "guided"}}), False),
+        (config.from_dict({"model": {"name": "guided"}, "train": {"drawn": 9}}), True),
+    ],
+)
+def test_what_needs_masks_is_refused_at_once_where_none_can_be_drawn(given: Any, fine: bool) -> None:
+    manifest, _ = data(masks=0)
+    if fine:
+        assert len(running.trainable(manifest, given, Reporter())) == len(manifest)
+    else:
+        with pytest.raises(DataError, match="no training slice has one"):
+            running.trainable(manifest, given, Reporter())
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken", "void", "wide"])
 def test_masks_that_are_of_no_use_do_not_count(kind: str) -> None:
     none = planned(kind=kind, bad=300)
-    assert none.settings.model.name == "compact"
+    assert none.settings.train.drawn == 200
     assert "none of 300 tumour masks can be used" in reason(none, "model.name")
     assert none.settings.augment.twins == 0
     most = planned(kind=kind, bad=200)
-    assert most.settings.model.name == "compact"
+    assert most.settings.train.drawn == 200
     assert "200 more cannot be used" in reason(most, "model.name")
     some = planned(kind=kind, bad=75)
     assert some.settings.model.name == "guided"
@@ -129,7 +175,7 @@ def test_a_gpu_is_asked_for_less_and_said_so() -> None:
     minute = {"train": {"minutes": 1.0}}
     assert "cores" in reason(planned(minute, speed=100.0), "train.epochs") or here.facts.cores == 1
     # However fast the GPU is, it waits for what is augmented: 60 s at 500 slices a second.
-    fast = planned({"train": {"minutes": 1.0}}, speed=9e9, device="gpu", tumours=2900, masks=0)
+    fast = planned({"train": {"minutes": 1.0}}, speed=9e9, device="gpu", tumours=2900, masks=2900)
     assert fast.settings.train.epochs == 60 * 500 // 3000
     assert "on the GPU" in reason(fast, "train.epochs")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,23 @@ def test_a_changed_card_is_found(run: Path) -> None:
     path.write_text(path.read_text().replace("Not for diagnosis", "For diagnosis"))
     with pytest.raises(ModelError, match="MODEL_CARD"):
         verify(run)
+
+
+def test_a_card_of_a_version_that_knew_fewer_settings_is_as_true(run: Path) -> None:
+    card = bundle.load(run).read("MODEL_CARD.md").decode()
+    earlier = re.sub(r"# guided only: synthetic slices.*\ndrawn = 0\n", "", card)
+    assert len(earlier.splitlines()) == len(card.splitlines()) - 2
+    rewritten(run, {"MODEL_CARD.md": earlier.encode()})
+    assert checks(run, slices=1)[CARD].ok
+    for other in (
+        re.sub(r"\nepochs = [0-9]+\n", "\nepochs = 4000\n", card),
+        card.replace("[train]", "# Cleared for clinical use.\n[train]"),
+        card.replace("epochs = ", "rounds = "),
+        card.replace("```toml", "```"),
+    ):
+        assert other != card
+        rewritten(run, {"MODEL_CARD.md": other.encode()})
+        assert list(wrong(run, slices=1)) == [CARD]
 
 
 def test_a_changed_card_is_found_though_it_has_the_right_sha(run: Path) -> None:

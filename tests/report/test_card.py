@@ -56,6 +56,14 @@ def test_the_card_says_whose_hash_it_shows_and_that_the_phantom_is_drawn(metrics
     assert "17 synthetic patients" in summary_text(drawn)
 
 
+def test_the_card_says_that_masks_were_drawn(metrics) -> None:
+    training = metrics["training"]
+    drawn = metrics | {"training": training | {"masks": 0, "drawn": 700}}
+    assert "learned from: 700 drawn slices with masks; no mask of a real slice" in model_card(drawn, "")
+    both = metrics | {"training": training | {"masks": 40, "drawn": 700}}
+    assert "700 drawn slices with masks; beside the masks that the data bring" in model_card(both, "")
+
+
 def test_the_card_averages_the_sets_over_patients_and_says_what_shuffled_weights_do(builders) -> None:
     table = builders["table"]()
     table = replace(table, sets=table.probabilities >= 0.1)

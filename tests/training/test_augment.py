@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tumorlens.config import AugmentSettings
 from tumorlens.preprocess.outlines import Outlines
 from tumorlens.training import augment
-from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.batches import Drawn, TrainingBatches
 
 STILL = AugmentSettings(
     rotation=0, zoom=0, shift=0, shear=0, horizontal_flip=False, vertical_flip=False, gamma=0, brightness=0, contrast=0
@@ -54,6 +54,38 @@ def test_masks_travel_in_the_batch_with_what_is_known() -> None:
     assert made[1]["mask_logits"][:, 3, 3, 0].tolist() == [float(i % 2 == 0) for i in range(50)]
     assert (made[2]["logits"] == 2).all()
     assert (made[2]["mask_logits"] == 2 * known).all()
+
+
+def test_drawn_slices_teach_where_and_no_class() -> None:
+    masks = np.full((20, 32, 32), 255, np.uint8)
+    drawn = Drawn(np.full((20, 32, 32), 7, np.uint8), Outlines(masks, np.arange(20), np.ones(20, bool)))
+    nowhere = Outlines(np.zeros((0, 32, 32), np.uint8), np.full(40, -1), np.zeros(40, bool))
+    targets = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    batches = TrainingBatches(
+        np.zeros((40, 32, 32), np.uint8),
+        targets,
+        np.full(40, 2, np.float32),
+        20,
+        AugmentSettings(enabled=False),
+        0,
+        nowhere,
+        8,
+        drawn=drawn,
+    )
+    assert batches.steps == 3
+    seen = 0
+    for images, named, counts in batches.epoch(0):
+        assert isinstance(named, dict)
+        assert isinstance(counts, dict)
+        extra = images[:, 0, 0, 0] > 0
+        seen += int(extra.sum())
+        assert (named["logits"].sum(axis=1) == ~extra).all()
+        assert (named["mask_logits"][extra] == 1).all()
+        assert counts["logits"] == pytest.approx(np.where(extra, 0, 2 * 60 / 40)), "as much in all as without them"
+        assert (counts["mask_logits"] == extra).all()
+    assert seen == 20
+    assert batches.plain_steps == 2
+    assert all((batches.plain(0, step) == 0).all() for step in range(2)), "statistics are of real slices"
 
 
 def test_nothing_asked_nothing_done() -> None:

@@ -131,6 +131,15 @@ class TrainSettings(Section, frozen=True):
     mask_weight: Annotated[
         float, Meta(ge=0, description="guided only: how much finding the tumour counts beside naming it")
     ] = 1.0
+    drawn: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="guided only: synthetic slices, with their masks, that teach beside yours where a tumour is; "
+            "they teach no class",
+        ),
+    ] = 0
     ema: Annotated[float, Meta(ge=0, lt=1, description="decay of the moving average of the weights; 0 is off")] = 0.0
     patience: Annotated[
         int, Meta(ge=0, description="stop after this many epochs without a better validation loss; 0 is never")

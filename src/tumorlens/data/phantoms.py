@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from tumorlens import io
 from tumorlens.data.listed import read_listed
 from tumorlens.data.manifest import Manifest
+from tumorlens.io.atomic import replace_folder
 
 DEFAULT_COUNT = 1200
 SEED = 0
@@ -25,7 +28,9 @@ def read_phantom(count: str = "", *, seed: int = SEED, progress: Callable[[int, 
     folder = io.cache_dir() / f"phantom-v{VERSION}-{number}-{seed}"
     table = folder / "manifest.csv"
     if not table.is_file():
-        write_phantom(folder, number, seed, progress)
+        own = folder.with_name(f"{folder.name}.{os.getpid()}")
+        write_phantom(own, number, seed, progress)
+        _keep(own, folder)
     manifest = read_listed(os.fspath(table), "phantom")
     note = "phantom: synthetic images, for trying things out; numbers on it say nothing about real scans"
     return Manifest(
@@ -34,3 +39,14 @@ def read_phantom(count: str = "", *, seed: int = SEED, progress: Callable[[int, 
         (*manifest.notes, note),
         {"phantom": {"version": VERSION, "count": number, "seed": seed}},
     )
+
+
+def _keep(own: Path, folder: Path) -> None:
+    """Give a finished phantom its place; where another process was faster, and may be reading, its own one stays."""
+    try:
+        own.rename(folder)
+    except OSError:
+        if (folder / "manifest.csv").is_file():
+            shutil.rmtree(own, ignore_errors=True)
+        else:  # what is left of one that was deleted in part
+            replace_folder(own, folder)

@@ -1,4 +1,4 @@
-"""What every network ends in: embedding, logits, probabilities, and where possible an exact class-activation map."""
+"""What every network ends in: embedding, logits, probabilities and where possible an exact class-activation map."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ def assemble(keras_input: Any, outputs: dict[str, Any], name: str) -> Any:
     keras = import_keras()
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(outputs["logits"])
     return keras.Model(keras_input, {**outputs, "probabilities": probabilities}, name=name)
+
+
+def accuracy(true: Any, logits: Any) -> Any:
+    """Float32 (N,): 1 where the likeliest class is the true one; 0 for a target of zeros, which has no class.
+
+    Args:
+        true: float32 (N, classes), one-hot or zeros.
+        logits: float32 (N, classes).
+    """
+    ops = import_keras().ops
+    right = ops.equal(ops.argmax(true, axis=-1), ops.argmax(logits, axis=-1))
+    return ops.cast(right, "float32") * ops.sum(true, axis=-1)

@@ -26,7 +26,7 @@ def check(settings: ModelSettings) -> None:
 
 
 def learns_from_masks(settings: ModelSettings) -> bool:
-    """Whether :func:`build` gives a network that cannot be trained without tumour masks."""
+    """Whether :func:`build` gives a network that learns from tumour masks, the data's own or drawn ones."""
     return settings.name == "guided"
 
 

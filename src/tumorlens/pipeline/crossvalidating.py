@@ -83,7 +83,7 @@ def crossval(
     chosen, tell = _chosen(settings), reporter or Reporter()
     running.check(chosen, out)
     spreading.check(workers)
-    manifest = _without_test(running.trainable(data, chosen, tell), chosen.data.test_fold)
+    manifest = _without_test(running.trainable(data, settings, tell), chosen.data.test_fold)
     looks, found = _audited(manifest, chosen, tell)
     learned = [len(fold.manifest.split("train")) for fold in folds.plan(found.manifest, chosen)]
     share = sum(learned) / len(learned) / len(found.manifest)

@@ -314,6 +314,8 @@ def _training(settings: Settings, ready: Standardised, model: Any, progress: Pro
         "backend": import_keras().backend.backend(),
         "size": settings.preprocess.size,
         "masks": sum(1 for row in ready.manifest.split("train") if row.mask) if guided else 0,
+        # Slices of the phantom with masks, learned from beside the data's own.
+        "drawn": settings.train.drawn if guided else 0,
         # Twins, transplants and decoys: how many were tried, and came off; what did not stays as it was.
         "edits": {kind: {"tried": tried, "made": made} for kind, (tried, made) in progress.edits.items()},
     }

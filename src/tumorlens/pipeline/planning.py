@@ -21,8 +21,10 @@ from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
 from tumorlens.io.atomic import write_text
 from tumorlens.labels import NO_TUMOR
+from tumorlens.models import registry
 from tumorlens.models import start as starting
 from tumorlens.models.keras_setup import device_of
+from tumorlens.pipeline import drawing
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.spreading import cores
 from tumorlens.preprocess.cache import Standardised
@@ -45,6 +47,8 @@ _LONG = {"cpu": 20_000, "gpu": 1_000_000}
 _OURS = ("compact", "guided")
 _MASKED, _LEAST_MASKS = 0.5, 50
 _LOOKED_AT = 12  # masks
+# Slices drawn for data without masks: as a share of theirs, and within what bounds.
+_DRAWN, _FEWEST_DRAWN, _MOST_DRAWN = 0.5, 200, 1000
 _SIZE, _SMALL = 192, 128
 
 
@@ -155,7 +159,8 @@ def plan(
     chosen: list[Choice] = []
     tree = msgspec.to_builtins(settings)
     rules = (
-        _model,
+        partial(_model, fixed),
+        _drawn,
         _peak,
         _start,
         _size,
@@ -181,8 +186,9 @@ def tell_plan(made: Plan, tell: Reporter) -> None:
         return
     settings, model = made.settings, made.settings.model.name
     implants = ", twins and transplants" if settings.augment.twins and settings.augment.transplants else ""
+    drawn = f" and {settings.train.drawn} drawn slices with masks" if drawing.teaches(settings) else ""
     tell.note(
-        f"plan: {model}, {settings.preprocess.size} pixels, {settings.train.epochs} epochs, "
+        f"plan: {model}{drawn}, {settings.preprocess.size} pixels, {settings.train.epochs} epochs, "
         f"{settings.train.batch_size} slices a batch{implants} ({PLAN} says why)"
     )
 
@@ -238,18 +244,34 @@ def _mostly_elsewhere(rows: Sequence[Row], others: Sequence[Row]) -> bool:
     return sum(row.source not in there for row in rows) > len(rows) / 2
 
 
-def _model(facts: Facts, _: Settings) -> list[Choice]:
+def _enough(facts: Facts) -> bool:
+    """Whether the data's own masks can teach where to look."""
+    return facts.masks >= _LEAST_MASKS and facts.masks >= _MASKED * facts.tumours
+
+
+def _model(fixed: set[str], facts: Facts, settings: Settings) -> list[Choice]:
     lost = f", and {facts.unusable} more cannot be used" if facts.unusable else ""
-    if facts.masks >= _LEAST_MASKS and facts.masks >= _MASKED * facts.tumours:
+    if _enough(facts):
         share = f"{facts.masks} of {facts.tumours} tumour slices have a mask{lost}"
         return [Choice("model.name", "guided", f"{share}: they can teach the network where to look")]
     if facts.masks:
-        why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask{lost}, too few to learn from"
+        why = f"only {facts.masks} of {facts.tumours} tumour slices have a mask{lost}, too few alone"
     elif facts.unusable:
         why = f"none of {facts.unusable} tumour masks can be used (missing, unreadable, empty, of another shape)"
     else:
         why = "no slice has a tumour mask"
+    if settings.train.drawn if "train.drawn" in fixed else not facts.drawn:
+        return [Choice("model.name", "guided", f"{why}: drawn heads with masks (train.drawn) teach where to look, too")]
     return [Choice("model.name", "compact", f"{why}; the better of our networks that need none")]
+
+
+def _drawn(facts: Facts, settings: Settings) -> list[Choice]:
+    if not registry.learns_from_masks(settings.model) or _enough(facts) or facts.drawn:
+        return []
+    # No more than there are real ones, or few batches would hold these.
+    count = min(_MOST_DRAWN, max(_FEWEST_DRAWN, round(_DRAWN * facts.slices)), facts.slices)
+    why = "the likeliest place was on the tumour in 75 % of slices with these, in 20 % without any mask (figshare)"
+    return [Choice("train.drawn", count, why)]
 
 
 def _peak(facts: Facts, settings: Settings) -> list[Choice]:
@@ -307,7 +329,7 @@ def _augmentation(facts: Facts, settings: Settings) -> list[Choice]:
 
 
 def _implants(facts: Facts, settings: Settings) -> list[Choice]:
-    if settings.model.name != "guided" or not facts.tied or not settings.augment.enabled:
+    if settings.model.name != "guided" or not _enough(facts) or not facts.tied or not settings.augment.enabled:
         return []
     why = "most slices with a tumour, or most without, come from data sets without the other: these tell"
     return [Choice("augment.twins", 0.1, why), Choice("augment.transplants", 0.15, why)]
@@ -327,7 +349,8 @@ def _time(speed: Callable[[Settings, int], float], fixed: set[str], facts: Facts
     seconds = facts.minutes * 60
     # Any machine keeps within most budgets with the plan's own networks; else this one is asked how fast it is.
     ours = settings.model.name in _OURS and not fixed & {"model.width", "model.depth"}
-    if not seconds or (ours and wanted * facts.slices * facts.beside <= seconds * _SLOWEST[facts.device]):
+    shown = facts.slices + (settings.train.drawn if drawing.teaches(settings) else 0)  # in an epoch
+    if not seconds or (ours and wanted * shown * facts.beside <= seconds * _SLOWEST[facts.device]):
         return [Choice("train.epochs", wanted, why)]
 
     def possible(size: int) -> tuple[int, float]:
@@ -335,7 +358,7 @@ def _time(speed: Callable[[Settings, int], float], fixed: set[str], facts: Facts
         alone = speed(msgspec.structs.replace(settings, preprocess=preprocess), len(facts.classes))
         measured = _REACHED * alone / facts.beside
         measured = min(measured, _FED) if facts.device == "gpu" else measured
-        return max(1, int(seconds * measured / facts.slices)), measured
+        return max(1, int(seconds * measured / shown)), measured
 
     most, measured = possible(settings.preprocess.size)
     choices = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data import split as splitting
 from tumorlens.data.manifest import Manifest, by_code
@@ -18,7 +19,7 @@ from tumorlens.errors import DataError
 from tumorlens.labels import NO_TUMOR, LabelEncoding
 from tumorlens.models import keras_setup, registry
 from tumorlens.models import start as starting
-from tumorlens.pipeline import runs
+from tumorlens.pipeline import drawing, runs
 from tumorlens.pipeline.dataset import Data, labelled, outlined, read
 from tumorlens.pipeline.dividing import warn_of_leaks
 from tumorlens.pipeline.reporter import Reporter
@@ -27,7 +28,7 @@ from tumorlens.preprocess.outlines import Outlines
 from tumorlens.preprocess.plane import guess_planes
 from tumorlens.preprocess.recipe import Recipe
 from tumorlens.preprocess.stack import Stack
-from tumorlens.training.batches import TrainingBatches
+from tumorlens.training.batches import Drawn, TrainingBatches
 from tumorlens.training.implants import Implants
 from tumorlens.training.loop import Loop, Validation, Watcher
 from tumorlens.training.state import Progress
@@ -47,15 +48,22 @@ def check(settings: Settings, out: str | os.PathLike[str] | None) -> None:
     starting.check(settings.train.start)
 
 
-def trainable(data: Data, settings: Settings, tell: Reporter) -> Manifest:
+def trainable(data: Data, given: Settings | Mapping[str, Any] | None, tell: Reporter) -> Manifest:
     """The labelled slices of a data set, and what a network lacks in it said before an hour of decoding, not after.
+
+    Args:
+        data: DATA.
+        given: complete settings; or those chosen by hand, the rest being planned, drawn masks where too few are there.
+        tell: told how reading goes.
 
     Raises:
         DataError: without a label, with a single class, or without masks where the network learns from them.
     """
+    settings = config.as_settings(given)
     manifest = labelled(read(data, settings=settings.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)
-    if needs_masks(settings) and not any(row.mask for row in manifest):
+    drawn = drawing.teaches(settings) or drawing.planned(given, manifest)
+    if needs_masks(settings) and not any(row.mask for row in manifest) and (_implanting(settings) or not drawn):
         raise _without_masks(settings)
     if settings.train.start == starting.PHANTOM and "phantom" in manifest.provenance:
         tell.warn("train.start=phantom was learned from drawings of the same kind: scores on them are too good")
@@ -119,7 +127,15 @@ def fit(
     training, validation = ready.part("train"), ready.part("val")
     outlines = outlines_of(ready, settings, tell) if needs_masks(settings) else None
     encoding = LabelEncoding.fit(ready.manifest.labels)
-    batches = batches_of(training.images, training.manifest.labels, encoding, outlines, model, settings)
+    batches = batches_of(
+        training.images,
+        training.manifest.labels,
+        encoding,
+        outlines,
+        model,
+        settings,
+        drawn=drawing.drawn_slices(settings, tell),
+    )
     epochs = settings.train.epochs
     watcher = Watcher(
         on_batch=lambda epoch, step, steps, loss, accuracy: tell.batch(epoch, epochs, step, steps, loss, accuracy),
@@ -148,6 +164,8 @@ def batches_of(
     outlines: Outlines | None,
     model: Any,
     settings: Settings,
+    *,
+    drawn: Drawn | None = None,
 ) -> TrainingBatches:
     """What a network is fitted to.
 
@@ -158,6 +176,7 @@ def batches_of(
         outlines: of the training slices; needed where :func:`needs_masks`.
         model: the network.
         settings: of the run.
+        drawn: slices beside them.
     """
     guided = registry.learns_from_masks(settings.model)
     return TrainingBatches(
@@ -170,6 +189,7 @@ def batches_of(
         outlines=outlines,
         mask_size=int(model.output["mask_logits"].shape[1]) if guided else 0,
         implants=_implants(images, labels, encoding, outlines, settings) if outlines is not None else None,
+        drawn=drawn,
     )
 
 
@@ -202,7 +222,7 @@ def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outl
     """The tumour masks of the training slices.
 
     Raises:
-        DataError: when there is none.
+        DataError: when there is none, and none is drawn.
     """
     every = outlined(ready, Recipe.from_settings(settings.preprocess), tell)
     for problem in every.problems:
@@ -210,19 +230,19 @@ def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outl
     chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]
     outlines = every.choose(chosen)
     with_tumour = int((outlines.place >= 0).sum())
-    if not with_tumour:
+    if not with_tumour and (_implanting(settings) or not drawing.teaches(settings)):
         raise _without_masks(settings)
     tell.note(f"masks: {with_tumour} of {len(chosen)} training slices have one")
     return outlines
 
 
 def _without_masks(settings: Settings) -> DataError:
-    guided = registry.learns_from_masks(settings.model)
+    guided = not _implanting(settings)
     needs = f"the network {settings.model.name} learns" if guided else "augment.twins and augment.transplants learn"
-    instead = "use --model compact" if guided else "set both to 0"
+    instead = "have some drawn (--set train.drawn=500), or use --model compact" if guided else "or set both to 0"
     return DataError(
         f"{needs} from tumour masks, and no training slice has one",
-        hint=f"give masks (x_mask.png beside x.png, masks/ beside images/, a column mask), or {instead}",
+        hint=f"give masks (x_mask.png beside x.png, masks/ beside images/, a column mask), {instead}",
         code="no_mask",
     )
 

@@ -71,7 +71,7 @@ def train(
     """
     chosen, tell = config.as_settings(settings), reporter or Reporter()
     running.check(chosen, out)
-    manifest = running.trainable(data, chosen, tell)
+    manifest = running.trainable(data, settings, tell)
     looks, found = _audited(manifest, chosen, tell)
     made_plan = planning.plan(settings, found.manifest, looks)
     chosen = made_plan.settings

@@ -86,7 +86,7 @@ def tune(
     text = space_text(space)
     running.check(chosen, out)
     spreading.check(workers)
-    manifest = running.trainable(data, chosen, tell)
+    manifest = running.trainable(data, settings, tell)
     looks, found = examined(held_out(manifest, chosen.data), chosen, tell)
     inner = _inner(splitting.split(found.manifest, chosen.data, chosen.seed, every_part=True), chosen)
     made_plan = planning.plan(settings, inner, looks, share=_learned(inner), beside=workers.here)

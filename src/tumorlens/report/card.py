@@ -144,12 +144,21 @@ def _recipe(metrics: Mapping[str, Any], settings_toml: str) -> str:
             "Backend, device, precision": ", ".join(
                 _known(training.get(k)) for k in ("backend", "device", "precision")
             ),
+            **_masks(training),
         }
     )
     # Longer than any run of backticks inside, so that nothing in the settings can end the block.
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", settings_toml)), default=0))
     settings = f"\n\nAll settings:\n\n{fence}toml\n{settings_toml.strip()}\n{fence}" if settings_toml.strip() else ""
     return facts + settings
+
+
+def _masks(training: Mapping[str, Any]) -> dict[str, str]:
+    """Where a network with drawn masks learned where tumours are; nothing for the others."""
+    if not training.get("drawn"):
+        return {}
+    own = "beside the masks that the data bring" if training.get("masks") else "no mask of a real slice"
+    return {"Where tumours are, learned from": f"{count(training['drawn'])} drawn slices with masks; {own}"}
 
 
 def _best(training: Mapping[str, Any]) -> str:

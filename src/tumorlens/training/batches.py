@@ -27,6 +27,21 @@ Batch = tuple[np.ndarray, Targets, Targets]
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Images that teach where a tumour is, and no class.
+
+    Attributes:
+        images: uint8 (M, S, S).
+        outlines: where their tumours are.
+        digest: tells them from others.
+    """
+
+    images: np.ndarray | Stack
+    outlines: Outlines
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class TrainingBatches:
     """The training images as batches.
 
@@ -40,6 +55,8 @@ class TrainingBatches:
         outlines: where the tumours are, of the images' size; None where the network learns from labels only.
         mask_size: height and width of the mask that the network predicts; 0 where it predicts none.
         implants: tumours taken out of images and put into others; None for none.
+        drawn: M images more for a network that predicts a mask; None for none. Their targets are zeros, and an epoch
+            shows all N + M.
         edits: of the batches that were made and not asked about yet: (epoch, step) → their tally.
     """
 
@@ -52,12 +69,27 @@ class TrainingBatches:
     outlines: Outlines | None = None
     mask_size: int = 0
     implants: Implants | None = None
+    drawn: Drawn | None = None
     edits: dict[tuple[int, int], Tally] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def steps(self) -> int:
         """Batches per epoch."""
+        return max(1, self._count // self.size)
+
+    @property
+    def plain_steps(self) -> int:
+        """Batches per epoch of :meth:`plain`."""
         return max(1, len(self.images) // self.size)
+
+    @property
+    def share(self) -> float:
+        """Of the images that have a class: that a batch holds on average."""
+        return len(self.images) / self._count
+
+    @property
+    def _count(self) -> int:
+        return len(self.images) + (len(self.drawn.images) if self.drawn else 0)
 
     def make(self, epoch: int, step: int) -> Batch:
         """Batch ``step`` of ``epoch``: float32 images (B, S, S, 1) in [0, 1], targets (B, classes), weights (B,).
@@ -65,7 +97,8 @@ class TrainingBatches:
         Where the network predicts a mask, targets and weights are dictionaries with those of ``logits`` and of
         ``mask_logits`` (B, h, w, 1).
         """
-        chosen = self._chosen(epoch, step)
+        every = self._chosen(epoch, step, self._count)
+        chosen = every[every < len(self.images)]
         targets, weights = self.targets[chosen], self.weights[chosen]
         masks = None
         if self.implants is not None:
@@ -77,6 +110,15 @@ class TrainingBatches:
         else:
             images = np.asarray(self.images[chosen])
             masks = self.outlines.of(chosen) if self.outlines is not None and self.mask_size else None
+        known = weights * self.outlines.known[chosen] if self.outlines is not None else weights
+        if self.drawn is not None and masks is not None:
+            beside = every[len(chosen) :] - len(self.images)
+            images = np.concatenate([images, self.drawn.images[beside]])
+            masks = np.concatenate([masks, self.drawn.outlines.of(beside)])
+            known = np.concatenate([known, self.drawn.outlines.known[beside].astype(np.float32)])
+            targets = np.concatenate([targets, np.zeros((len(beside), targets.shape[1]), np.float32)])
+            # The loss of naming the class is a mean over the batch, and stays that of the images that have one.
+            weights = np.concatenate([weights / np.float32(self.share), np.zeros(len(beside), np.float32)])
         if self.settings.enabled:
             rng = np.random.default_rng([self.seed, _AUGMENT, epoch, step])
             changes = augment.draw(rng, len(images), self.settings)
@@ -87,12 +129,12 @@ class TrainingBatches:
         return (
             to_input(images),
             {"logits": targets, "mask_logits": to_input(_shrunk(masks, self.mask_size))},
-            {"logits": weights, "mask_logits": weights * self.outlines.known[chosen]},
+            {"logits": weights, "mask_logits": known},
         )
 
     def plain(self, epoch: int, step: int) -> np.ndarray:
-        """The images of a batch as the network will see them in service: without augmentation, (B, S, S, 1)."""
-        return to_input(np.asarray(self.images[self._chosen(epoch, step)]))
+        """Images as the network will see them in service: as many as a batch has, not augmented, (B, S, S, 1)."""
+        return to_input(np.asarray(self.images[self._chosen(epoch, step, len(self.images))]))
 
     @cached_property
     def _usual_weights(self) -> np.ndarray:
@@ -100,8 +142,8 @@ class TrainingBatches:
         counts = np.maximum(self.targets.sum(axis=0), 1)
         return np.asarray(self.weights @ self.targets / counts, np.float32)
 
-    def _chosen(self, epoch: int, step: int) -> np.ndarray:
-        order = _order(self.seed, epoch, len(self.images))
+    def _chosen(self, epoch: int, step: int, count: int) -> np.ndarray:
+        order = _order(self.seed, epoch, count)
         # Sorted, so that a memory map is read forwards; the order inside a batch does not matter.
         return np.sort(order[step * self.size : (step + 1) * self.size])
 
@@ -124,7 +166,7 @@ def _shrunk(masks: np.ndarray, size: int) -> np.ndarray:
     return np.stack([cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) for mask in masks])
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order of an epoch's images, int64 (count,); drawn once per epoch, not once per step."""
     order = np.random.default_rng([seed, _SHUFFLE, epoch]).permutation(count)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tumorlens.config import TrainSettings
-from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError
+from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError, ModelError
 from tumorlens.models.guided import mask_loss
+from tumorlens.models.head import accuracy
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
 from tumorlens.preprocess.stack import Stack
@@ -90,11 +91,11 @@ class Loop:
             self.optimizer,
             {name: losses[name] for name in learned},
             loss_weights={name: shares[name] for name in learned},
-            metrics={"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
+            metrics={"logits": [keras.metrics.MeanMetricWrapper(accuracy, name="accuracy")]},
             jit_compile=jit,
         )
         self.optimizer.build(self.fitted.trainable_variables)
-        self.progress = state.Progress()
+        self.progress = state.Progress(drawn=batches.drawn.digest if batches.drawn else "")
         self.best: list[np.ndarray] = []
         self._stop = threading.Event()
 
@@ -144,7 +145,8 @@ class Loop:
                 progress.edits[kind] = [earlier + now for earlier, now in zip(before, counts, strict=True)]
             # The loss shown is that of naming the class, with masks and without, as it is in validation.
             progress.loss_sum += float(logs["logits_loss" if self.guided else "loss"])
-            progress.accuracy_sum += float(logs["logits_accuracy" if self.guided else "accuracy"])
+            right = float(logs["logits_accuracy" if self.guided else "accuracy"])
+            progress.accuracy_sum += right / self.batches.share
             progress.mask_loss_sum += float(logs["mask_logits_loss"]) if self.guided else 0.0
             if self.watcher.on_batch:
                 loss, accuracy = progress.loss_sum / progress.step, progress.accuracy_sum / progress.step
@@ -175,7 +177,7 @@ class Loop:
         with self._averaged_weights():
             # Training does not use the running statistics: without validation only the last epoch's are looked at.
             if len(self.validation.images) or self.settings.patience or epoch + 1 == self.settings.epochs:
-                plain = (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.steps)))
+                plain = (self.batches.plain(epoch, step) for step in range(min(SETTLING, self.batches.plain_steps)))
                 settle(self.fitted, plain)
             loss, accuracy = self._validate()
             if loss < progress.best_loss:
@@ -252,7 +254,13 @@ class Loop:
         )
 
     def _restore(self) -> None:
-        self.progress, arrays = state.load(self.checkpoint)
+        begun, arrays = state.load(self.checkpoint)
+        if begun.drawn != self.progress.drawn:
+            raise ModelError(
+                "the drawn slices (train.drawn) are no longer those that the training began with",
+                hint="resume with the same version of tumorlens and its libraries, or start the training again",
+            )
+        self.progress = begun
         state.assign(self.fitted.variables, arrays["model"], "network")
         state.assign(self.optimizer.variables, arrays["optimizer"], "optimizer")
         self.best = arrays.get("best", [])

@@ -26,6 +26,7 @@ class Progress:
         accuracy_sum: likewise of the batch accuracies.
         mask_loss_sum: likewise of the losses of the predicted masks.
         edits: twins, transplants and decoys in the batches learned from: kind → how many were tried, and came off.
+        drawn: digest of the drawn slices that are learned from; empty for none.
         history: one row per completed epoch.
         best_epoch: number (from 1) of the epoch with the lowest validation loss; 0 before the first.
         best_loss: that loss.
@@ -39,6 +40,7 @@ class Progress:
     accuracy_sum: float = 0.0
     mask_loss_sum: float = 0.0
     edits: dict[str, list[int]] = field(default_factory=dict)
+    drawn: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = float("inf")

@@ -13,7 +13,7 @@ from typing import Any
 from tumorlens import __version__, config
 from tumorlens.bundle import Bundle
 from tumorlens.config import Settings
-from tumorlens.errors import MissingExtraError, ModelError
+from tumorlens.errors import ConfigError, MissingExtraError, ModelError
 from tumorlens.pipeline.public import public_settings
 from tumorlens.pipeline.verifying import earlier
 from tumorlens.pipeline.verifying.checks import Check
@@ -29,11 +29,15 @@ def settings_of(loaded: Bundle) -> Settings:
     Raises:
         ModelError: when it holds none, or was changed.
     """
+    return config.from_dict(tomllib.loads(_settings_text(loaded)))
+
+
+def _settings_text(loaded: Bundle) -> str:
     card = loaded.read("MODEL_CARD.md").decode()
     found = re.search(r"^(`{3,})toml\n(.*?)\n\1$", card, re.MULTILINE | re.DOTALL)
     if not found:
         raise ModelError("MODEL_CARD.md holds no settings", hint="export the bundle again")
-    return config.from_dict(tomllib.loads(found.group(2)))
+    return found.group(2)
 
 
 def card_again(public: Mapping[str, Any], settings: Settings, loaded: Bundle) -> Check:
@@ -44,8 +48,18 @@ def card_again(public: Mapping[str, Any], settings: Settings, loaded: Bundle) ->
         settings: of the run.
         loaded: the bundle.
     """
-    made = model_card(public, config.to_toml(public_settings(settings))).splitlines()
-    check = _same("model card, from metrics.json", loaded.read("MODEL_CARD.md").decode().splitlines(), made, "lines")
+    name = "model card, from metrics.json"
+    card = loaded.read("MODEL_CARD.md").decode()
+    whole = config.to_toml(public_settings(settings))
+    try:
+        text = _settings_text(loaded) if settings_of(loaded) == public_settings(settings) else whole
+    except (ConfigError, ModelError) as error:
+        return Check(name, False, error.message)
+    # An earlier version did not know of all settings, and left lines out; it did not write other ones.
+    lines = iter(whole.splitlines())
+    known = all(line in lines for line in text.splitlines())
+    made = model_card(public, text if known else whole).splitlines()
+    check = _same(name, card.splitlines(), made, "lines")
     if not check.ok and earlier.made_before(public.get("test")):
         return Check(check.name, None, f"{_OTHER_WORDS}; {check.detail}")
     return check
