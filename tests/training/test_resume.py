@@ -31,7 +31,13 @@ for number, kind in enumerate(CLASSES):
 
 
 def fit(
-    folder: Path, name: str, *, stop_at: int | None = None, signal_at: int | None = None, **settings: object
+    folder: Path,
+    name: str,
+    *,
+    stop_at: int | None = None,
+    signal_at: int | None = None,
+    digest: str = "a",
+    **settings: object,
 ) -> Loop:
     prepare("cpu", "float32", True, 1)
     model = registry.build(ModelSettings(name=name, width=8), 32, 3)
@@ -41,7 +47,7 @@ def fit(
         known = np.arange(64) % 3 > 0
         outlines = Outlines(MASKS[:64], np.where(known, np.arange(64), -1), known)
         implants = Implants(IMAGES[:64], outlines, CLASSES[:64], 0, np.array(["axial"] * 64), 0.2, 0.2)
-        drawn = Drawn(IMAGES[:16, :, ::-1], Outlines(MASKS[:16], np.arange(16), np.ones(16, bool)))
+        drawn = Drawn(IMAGES[:16, :, ::-1], Outlines(MASKS[:16], np.arange(16), np.ones(16, bool)), digest)
         batches = replace(batches, outlines=outlines, mask_size=8, implants=implants, drawn=drawn)
     steps = 0
 
@@ -115,6 +121,12 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match="not a whole checkpoint"):
         fit(tmp_path, "plain", epochs=1)
+
+
+def test_other_drawn_slices_are_refused(tmp_path: Path) -> None:
+    fit(tmp_path, "guided", epochs=1)
+    with pytest.raises(ModelError, match="no longer those that the training began with"):
+        fit(tmp_path, "guided", epochs=1, digest="b")
 
 
 def test_history_has_a_line_per_epoch(tmp_path: Path) -> None:
