@@ -60,7 +60,8 @@ def model(fixed: set[str], facts: Facts, settings: Settings) -> list[Choice]:
     else:
         why = "no slice has a tumour mask"
     if settings.train.drawn if "train.drawn" in fixed else not facts.drawn:
-        return [Choice("model.name", "guided", f"{why}: drawn heads with masks (train.drawn) teach where to look, too")]
+        also = ", too" if facts.masks else ""
+        return [Choice("model.name", "guided", f"{why}: masks of drawn heads (train.drawn) teach where to look{also}")]
     return [Choice("model.name", "compact", f"{why}; the better of our networks that need none")]
 
 
