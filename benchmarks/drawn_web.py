@@ -29,8 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--drawn", type=int, default=1000)
     options = parser.parse_args()
-    found, given = web(options.data)
-    divided = split.split(found, config.from_dict(given).data, 0, every_part=True)
+    divided, _ = web(options.data)
     inner = divided.with_rows(replace(row, split="", fold="") for row in divided if row.split != "test")
     asked = split.folds(inner, 3, 0)
     recipes: dict[str, dict[str, Any]] = {
