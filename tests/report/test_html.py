@@ -214,6 +214,15 @@ def test_a_map_that_survives_shuffled_weights_is_warned_of(tmp_path: Path, build
     assert any(a.get("class") == "warning" for tag, a in page.tags if tag == "div")
 
 
+def test_drawn_slices_that_were_learned_from_are_counted(tmp_path: Path, builders, page: Page) -> None:
+    table = builders["table"]()
+    metrics = builders["metrics"](table)
+    metrics["training"]["drawn"] = 700
+    drawn = read(render_report(builders["write"](tmp_path / "run", metrics, [table])))
+    assert "Drawn slices, with masks 700" in drawn.text
+    assert "Drawn slices" not in page.text
+
+
 def test_a_small_test_set_has_no_calibration_chart(tmp_path: Path, builders) -> None:
     table = builders["table"](n=59)
     source = render_report(builders["write"](tmp_path / "run", builders["metrics"](table), [table])).read_text()

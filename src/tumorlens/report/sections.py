@@ -156,6 +156,7 @@ def _training(run: RunFolder) -> list[tuple[str, str]]:
         ("Backend", known("backend")),
         ("Precision", known("precision")),
         ("Seed", known("seed")),
+        *([("Drawn slices, with masks", words.count(training["drawn"]))] if training.get("drawn") else []),
     ]
 
 
