@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,14 @@ def main() -> None:
                 flush=True,
             )
         for recipe in [one for one in tables if one != "plan"]:
-            gain = compare_tables(tables[recipe], tables["plan"])["accuracy"]
-            low, high = (100 * value for value in gain["ci95"] or (float("nan"),) * 2)
-            print(
-                f"plan against {recipe}: {100 * gain['difference']:+.1f} points ({low:+.1f} to {high:+.1f})", flush=True
-            )
+            print(f"plan against {recipe}: {gain(tables[recipe], tables['plan'])}", flush=True)
+
+
+def gain(before: Sequence[PredictionTable], now: Sequence[PredictionTable]) -> str:
+    """In accuracy, of recipes on the same slices."""
+    found = compare_tables(before, now)["accuracy"]
+    low, high = (100 * value for value in found["ci95"] or (float("nan"),) * 2)
+    return f"{100 * found['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def seeded(settings: Settings | dict[str, Any], seed: int) -> Settings | dict[str, Any]:

@@ -65,7 +65,7 @@ def _left(run: Path) -> Iterator[tuple[Path, Settings, Standardised]]:
 
 def _check_own(settings: Settings) -> None:
     """Drawn slices do not travel."""
-    if drawing.teaches(settings):
+    if drawing.count(settings):
         raise SystemExit("train.drawn is not supported: fit this run here")
 
 

@@ -19,10 +19,8 @@ from hypothesis import strategies as st
 from tumorlens import config
 from tumorlens.config import Settings
 from tumorlens.data.manifest import Manifest, Row
-from tumorlens.errors import DataError
 from tumorlens.models import keras_setup
-from tumorlens.pipeline import crossvalidating, planning, running, spreading
-from tumorlens.pipeline.reporter import Reporter
+from tumorlens.pipeline import crossvalidating, planning, spreading
 from tumorlens.pipeline.spreading import Workers
 from tumorlens.pipeline.training import resume, train
 from tumorlens.preprocess.cache import Standardised
@@ -115,26 +113,6 @@ def test_slices_are_drawn_for_networks_that_learn_from_masks() -> None:
     assert (made.settings.model.name, made.settings.train.drawn) == ("compact", 0)
     asked = planning.plan({"train": {"drawn": 9}}, phantom, looks, speed=lambda *_: 100.0, device=lambda _: "cpu")
     assert (asked.settings.model.name, asked.settings.train.drawn) == ("guided", 9)
-
-
-@pytest.mark.parametrize(
-    ("given", "fine"),
-    [
-        ({"model": {"name": "guided"}}, True),
-        ({"model": {"name": "guided"}, "train": {"drawn": 9}}, True),
-        ({"model": {"name": "guided"}, "train": {"drawn": 0}}, False),
-        ({"model": {"name": "guided"}, "augment": {"twins": 0.1}}, False),
-        (config.from_dict({"model": {"name": "guided"}}), False),
-        (config.from_dict({"model": {"name": "guided"}, "train": {"drawn": 9}}), True),
-    ],
-)
-def test_what_needs_masks_is_refused_at_once_where_none_can_be_drawn(given: Any, fine: bool) -> None:
-    manifest, _ = data(masks=0)
-    if fine:
-        assert len(running.trainable(manifest, given, Reporter())) == len(manifest)
-    else:
-        with pytest.raises(DataError, match="no training slice has one"):
-            running.trainable(manifest, given, Reporter())
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken", "void", "wide"])
@@ -398,17 +376,3 @@ def test_a_cross_validation_plans_for_one_of_its_trainings(
     assert one.facts is not None
     # Three of four folds, less a validation set of 0.1 against 0.75.
     assert one.facts.slices == pytest.approx(240 * 3 / 4 * 0.75 / 0.85, abs=8)
-
-
-def test_starting_from_drawings_like_those_that_are_tested_is_said() -> None:
-    told: list[str] = []
-
-    class Told(Reporter):
-        def warn(self, text: str) -> None:
-            told.append(text)
-
-    running.trainable("phantom:8", config.load(None, ["train.start=phantom"]), Told())
-    assert any("drawings of the same kind" in text for text in told)
-    told.clear()
-    running.trainable("phantom:8", config.load(None, []), Told())
-    assert told == []

@@ -37,7 +37,7 @@ def assemble(keras_input: Any, outputs: dict[str, Any], name: str) -> Any:
     return keras.Model(keras_input, {**outputs, "probabilities": probabilities}, name=name)
 
 
-def accuracy(true: Any, logits: Any) -> Any:
+def right(true: Any, logits: Any) -> Any:
     """Float32 (N,): 1 where the likeliest class is the true one; 0 for a target of zeros, which has no class.
 
     Args:

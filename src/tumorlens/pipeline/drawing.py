@@ -25,9 +25,9 @@ from tumorlens.training.batches import Drawn
 _SEED = 71
 
 
-def teaches(settings: Settings) -> bool:
-    """Whether drawn slices are learned from."""
-    return settings.train.drawn > 0 and registry.learns_from_masks(settings.model)
+def count(settings: Settings) -> int:
+    """How many drawn slices are learned from."""
+    return settings.train.drawn if registry.learns_from_masks(settings.model) else 0
 
 
 def planned(given: Settings | Mapping[str, Any] | None, manifest: Manifest) -> bool:
@@ -48,18 +48,19 @@ def drawn_slices(settings: Settings, tell: Reporter) -> Drawn | None:
     Raises:
         EnvironmentFailure: when the cache cannot be written, or holds some of them no longer.
     """
-    if not teaches(settings):
+    wanted = count(settings)
+    if not wanted:
         return None
-    recipe, count = Recipe.from_settings(settings.preprocess), settings.train.drawn
+    recipe = Recipe.from_settings(settings.preprocess)
     with tell.progress("drawing slices with masks") as progress:
-        drawn = read_phantom(str(count), seed=_SEED, progress=progress)
+        drawn = read_phantom(str(wanted), seed=_SEED, progress=progress)
     ready = standardised(drawn, recipe, tell)
     outlines = outlined(ready, recipe, tell)
-    if len(ready.manifest) < count or not outlines.known.all():
+    if len(ready.manifest) < wanted or not outlines.known.all():
         folder = Path(drawn.rows[0].path).parents[1]
         raise EnvironmentFailure(
-            f"{count} slices were drawn into {folder}, and not all of them can be read any more",
+            f"{wanted} slices were drawn into {folder}, and not all of them can be read any more",
             hint="delete that folder; the slices will be drawn again",
         )
-    tell.note(f"drawn slices: {count}, with masks, teach where a tumour is; they teach no class")
+    tell.note(f"drawn slices: {wanted}, with masks, teach where a tumour is; they teach no class")
     return Drawn(ready.images, outlines, hashlib.sha256("".join(ready.digests).encode()).hexdigest())

@@ -30,7 +30,7 @@ from tumorlens.io.atomic import json_bytes, write_json
 from tumorlens.labels import LabelEncoding
 from tumorlens.models import registry
 from tumorlens.models.keras_setup import import_keras
-from tumorlens.pipeline import looking, pictures, placing, runs, serial, trusting
+from tumorlens.pipeline import drawing, looking, pictures, placing, runs, serial, trusting
 from tumorlens.pipeline.dataset import outlined
 from tumorlens.pipeline.explaining import ByOcclusion, Explains
 from tumorlens.pipeline.gating import gate_file, gate_for
@@ -315,7 +315,7 @@ def _training(settings: Settings, ready: Standardised, model: Any, progress: Pro
         "size": settings.preprocess.size,
         "masks": sum(1 for row in ready.manifest.split("train") if row.mask) if guided else 0,
         # Slices of the phantom with masks, learned from beside the data's own.
-        "drawn": settings.train.drawn if guided else 0,
+        "drawn": drawing.count(settings),
         # Twins, transplants and decoys: how many were tried, and came off; what did not stays as it was.
         "edits": {kind: {"tried": tried, "made": made} for kind, (tried, made) in progress.edits.items()},
     }

@@ -116,7 +116,7 @@ def tell_plan(made: Plan, tell: Reporter) -> None:
         return
     settings, model = made.settings, made.settings.model.name
     implants = ", twins and transplants" if settings.augment.twins and settings.augment.transplants else ""
-    drawn = f" and {settings.train.drawn} drawn slices with masks" if drawing.teaches(settings) else ""
+    drawn = f" and {count} drawn slices with masks" if (count := drawing.count(settings)) else ""
     tell.note(
         f"plan: {model}{drawn}, {settings.preprocess.size} pixels, {settings.train.epochs} epochs, "
         f"{settings.train.batch_size} slices a batch{implants} ({PLAN} says why)"

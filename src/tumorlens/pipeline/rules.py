@@ -157,7 +157,7 @@ def time(speed: Callable[[Settings, int], float], fixed: set[str], facts: Facts,
     seconds = facts.minutes * 60
     # Any machine keeps within most budgets with the plan's own networks; else this one is asked how fast it is.
     ours = settings.model.name in _OURS and not fixed & {"model.width", "model.depth"}
-    shown = facts.slices + (settings.train.drawn if drawing.teaches(settings) else 0)  # in an epoch
+    shown = facts.slices + drawing.count(settings)  # in an epoch
     if not seconds or (ours and wanted * shown * facts.beside <= seconds * _SLOWEST[facts.device]):
         return [Choice("train.epochs", wanted, why)]
 

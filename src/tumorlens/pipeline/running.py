@@ -62,7 +62,7 @@ def trainable(data: Data, given: Settings | Mapping[str, Any] | None, tell: Repo
     settings = config.as_settings(given)
     manifest = labelled(read(data, settings=settings.data, reporter=tell))
     LabelEncoding.fit(manifest.labels)
-    drawn = drawing.teaches(settings) or drawing.planned(given, manifest)
+    drawn = drawing.count(settings) or drawing.planned(given, manifest)
     if needs_masks(settings) and not any(row.mask for row in manifest) and (_implanting(settings) or not drawn):
         raise _without_masks(settings)
     if settings.train.start == starting.PHANTOM and "phantom" in manifest.provenance:
@@ -230,7 +230,7 @@ def outlines_of(ready: Standardised, settings: Settings, tell: Reporter) -> Outl
     chosen = [i for i, row in enumerate(ready.manifest) if row.split == "train"]
     outlines = every.choose(chosen)
     with_tumour = int((outlines.place >= 0).sum())
-    if not with_tumour and (_implanting(settings) or not drawing.teaches(settings)):
+    if not with_tumour and (_implanting(settings) or not drawing.count(settings)):
         raise _without_masks(settings)
     tell.note(f"masks: {with_tumour} of {len(chosen)} training slices have one")
     return outlines

@@ -16,8 +16,8 @@ import numpy as np
 
 from tumorlens.config import TrainSettings
 from tumorlens.errors import EnvironmentFailure, Interrupted, MissingExtraError, ModelError
+from tumorlens.models import head
 from tumorlens.models.guided import mask_loss
-from tumorlens.models.head import accuracy
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
 from tumorlens.preprocess.stack import Stack
@@ -91,7 +91,7 @@ class Loop:
             self.optimizer,
             {name: losses[name] for name in learned},
             loss_weights={name: shares[name] for name in learned},
-            metrics={"logits": [keras.metrics.MeanMetricWrapper(accuracy, name="accuracy")]},
+            metrics={"logits": [keras.metrics.MeanMetricWrapper(head.right, name="accuracy")]},
             jit_compile=jit,
         )
         self.optimizer.build(self.fitted.trainable_variables)

@@ -50,15 +50,16 @@ def card_again(public: Mapping[str, Any], settings: Settings, loaded: Bundle) ->
     """
     name = "model card, from metrics.json"
     card = loaded.read("MODEL_CARD.md").decode()
-    whole = config.to_toml(public_settings(settings))
+    wanted = public_settings(settings)
+    whole = config.to_toml(wanted)
     try:
-        text = _settings_text(loaded) if settings_of(loaded) == public_settings(settings) else whole
+        own, same = _settings_text(loaded), settings_of(loaded) == wanted
     except (ConfigError, ModelError) as error:
         return Check(name, False, error.message)
     # An earlier version did not know of all settings, and left lines out; it did not write other ones.
     lines = iter(whole.splitlines())
-    known = all(line in lines for line in text.splitlines())
-    made = model_card(public, text if known else whole).splitlines()
+    fewer = same and all(line in lines for line in own.splitlines())
+    made = model_card(public, own if fewer else whole).splitlines()
     check = _same(name, card.splitlines(), made, "lines")
     if not check.ok and earlier.made_before(public.get("test")):
         return Check(check.name, None, f"{_OTHER_WORDS}; {check.detail}")
