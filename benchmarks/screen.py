@@ -35,7 +35,6 @@ from tumorlens.inference import Predictor
 from tumorlens.pipeline.dataset import read, standardised
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.pipeline.scoring import table_of
-from tumorlens.preprocess import Recipe
 
 
 def main() -> None:
@@ -103,9 +102,7 @@ def asked(run: Path, chosen: Manifest, leaked: dict[str, Any] | None) -> dict[st
     seen = {name for name, _ in leaked["pairs"]} if leaked else set()
     table = table.where([name not in seen for name in table.ids])
     predictor = Predictor(tumorlens.bundle.load(run))
-    ready = standardised(
-        chosen.where(lambda row: row.fold == "asked"), Recipe(size=predictor.bundle.info.recipe.size), Reporter()
-    )
+    ready = standardised(chosen.where(lambda row: row.fold == "asked"), predictor.bundle.info.recipe, Reporter())
     images = np.asarray(ready.images[:])
     outputs = predictor.run(images[:, :, ::-1])
     mirrored = table_of(ready.manifest, predictor.labels, outputs, images)

@@ -124,10 +124,24 @@ def of_two_classes(table: PredictionTable) -> PredictionTable:
     return replace(table, names=NAMES[:2], probabilities=known)
 
 
-def test_a_class_without_patients_leaves_series_uncalibrated() -> None:
+def test_of_a_class_without_patients_no_series_is_free_and_none_is_accepted() -> None:
     """The network may name it, and nobody knows how often wrongly."""
     found = serial.fitted(patients(80, 12, 1), EvaluateSettings(bootstrap=200))
-    assert found == SeriesTrust(found.share)
+    assert found.trust.temperature is not None
+    assert found.trust.selective is None
+    fresh = serial.judged(patients(80, 12, 2), found)
+    assert fresh.sets is not None
+    assert fresh.sets[:, NAMES.index("pituitary")].all()
+    held = fresh.sets[np.arange(80), [NAMES.index(label) for label in fresh.labels]]
+    assert held.mean() >= 0.85
+    assert 0.4 <= fresh.sets[:, 0].mean() <= 0.7  # the class is still ruled out where it may be
+    said = series([answer(i, TUMOUR) for i in range(4)], found).answer()
+    assert said.set is not None
+    assert "pituitary" in said.set
+    assert said.verdict == "uncertain"
+    assert said.reason is not None
+    assert "too few series of pituitary" in said.reason
+    assert SeriesTrust.read(found.fields("validation"), NAMES) == found
 
 
 def test_the_rule_is_chosen_and_beats_the_mean_on_other_patients() -> None:

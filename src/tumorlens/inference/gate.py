@@ -1,8 +1,9 @@
 """The gate: what is not a slice of a brain MRI gets no answer.
 
-A classifier names one of its classes for a cat, too, and is often sure of it; its embedding knows tumours, not heads,
-and told foreign pictures apart hardly better than chance (``docs/experiments.md``). So a small network of its own looks
-first, at 64 × 64 pixels of what the classifier sees. ``scripts/gate`` makes it, ``gate.json`` says what from.
+A classifier names one of its classes for a cat, too, and is often sure of it; its embedding knows tumours better than
+heads: distances in it tell foreign pictures apart with an area under the curve of 0.92 at best, and this gate with
+0.996 (``docs/experiments.md``). So a small network of its own looks first, at 64 × 64 pixels of what the classifier
+sees. ``scripts/gate`` makes it, ``gate.json`` says what from.
 """
 
 from __future__ import annotations

@@ -75,10 +75,15 @@ class SeriesSum:
             likeliest = names[int(judged.probabilities[0].argmax())]
             # A tumour shows on some slices of its head only, so those without one say nothing against it.
             others = Counter(one.accepted for one in answered if one.accepted not in ("", likeliest, NO_TUMOR))
+            limits = self._trust.trust.conformal
             if judged.accepted is None and others:
-                # Nothing was measured about series; where single slices say otherwise with certainty, none is believed.
+                # Without a threshold; where single slices say otherwise with certainty, none is believed.
                 found, count = others.most_common(1)[0]
                 verdict, reason = "uncertain", f"{count} of its slices are accepted as {found}, not as {likeliest}"
+            elif judged.accepted is None and limits is not None:
+                known = min(limits.groups, key=lambda name: limits.groups[name])
+                verdict = "uncertain"
+                reason = f"too few series of {known} were at hand to say when an answer for a series is sure enough"
             if judged.accepted is not None:
                 verdict = "accepted" if judged.accepted[0] else "uncertain"
                 reason = None if judged.accepted[0] else "the answer for the series is not sure enough"

@@ -71,7 +71,10 @@ def drawn(facts: Facts, settings: Settings) -> list[Choice]:
         return []
     # No more than there are real ones, or few batches would hold these.
     count = min(_MOST_DRAWN, max(_FEWEST_DRAWN, round(_DRAWN * facts.slices)), facts.slices)
-    why = "the map's highest point was on the tumour in 75 % of slices with these, in 29 % by labels alone (figshare)"
+    why = (
+        "the highest point of the mask was on the tumour in 75 % of slices with these, that of the class map in 29 % "
+        "by labels alone (figshare, one fold)"
+    )
     return [Choice("train.drawn", count, why)]
 
 
@@ -129,7 +132,7 @@ def augmentation(facts: Facts, settings: Settings) -> list[Choice]:
     if facts.sources > 1:
         why = (
             f"{facts.sources} data sets: scanners differ; pictures worse than those learned from are answered better, "
-            "for up to a point on clean ones"
+            "for about a point on clean ones in short trainings, and nothing in long ones"
         )
         found.append(Choice("augment.artefacts", 0.3, why))
     return found

@@ -75,8 +75,9 @@ def _of_patients(table: PredictionTable) -> dict[tuple[str, str, str], list[int]
 def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
     """The share with the least log loss, by class, on patients that were not trained on, and trust in what it gives.
 
-    With too few patients of any class nothing is known of how often its series are taken for another: no trust is
-    fitted, and every patient counts the same for the share, so that a class of two patients does not decide it.
+    With too few patients of any class nothing is known of how often its series are taken for another: there is no
+    threshold, so that no series is accepted; the class is in every set; and every patient counts the same for the
+    share, so that a class of two patients does not decide it.
 
     Args:
         table: calibrated answers.
@@ -86,10 +87,11 @@ def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
     known = Counter(every.labels)
     if not settings.calibrate or len(every) < _LEAST_OF_CLASS:
         return SeriesTrust()
-    if min(known[name] for name in table.names) < _LEAST_OF_CLASS:
-        return SeriesTrust(min(SHARES, key=lambda one: _plain_loss(cases(table, one))))
-    share = min(SHARES, key=lambda one: _loss(cases(table, one)))
-    return SeriesTrust(share, trusting.fitted(cases(table, share), settings))
+    rare = min(known[name] for name in table.names) < _LEAST_OF_CLASS
+    loss = _plain_loss if rare else _loss
+    share = min(SHARES, key=lambda one: loss(cases(table, one)))
+    trust = trusting.fitted(cases(table, share), settings)
+    return SeriesTrust(share, replace(trust, selective=None) if rare else trust)
 
 
 def _plain_loss(made: PredictionTable) -> float:
