@@ -29,7 +29,8 @@ from tumorlens.pipeline.gating import gate_for
 from tumorlens.pipeline.reporter import Reporter
 from tumorlens.preprocess import Recipe, standardise
 
-RECIPE = tomllib.loads((Path(__file__).parents[2] / "recipes" / "default-data.toml").read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[2]
+RECIPE = tomllib.loads((ROOT / "recipes" / "default-data.toml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,13 @@ def test_noise_and_shapes_are_refused(gate: Gate) -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     noise = rng.integers(0, 256, (256, 256)).astype(np.uint8)
     assert gate.refuses(shown([page, disc, ramp, noise])).all()
+
+
+def test_screenshots_are_refused_also_with_a_head_in_them(gate: Gate) -> None:
+    """Of our own page, whose pictures show the phantom; it learned from none."""
+    files = sorted((ROOT / "docs" / "images" / "web").glob("*.png"))
+    assert len(files) >= 10
+    assert gate.refuses(shown([io.read_slice(str(path)).pixels for path in files])).all()
 
 
 @pytest.mark.parametrize("folder", ["photos", "chest_xray", "medical_mnist/Hand", "medical_mnist/CXR"])
