@@ -45,7 +45,7 @@ def main() -> None:
         "drawn": config.from_dict({**SHORT, "model": drawn, "train": {**short, "drawn": options.drawn}}),
         "by hand": config.from_dict({**SHORT, "preprocess": {"size": 160}, "train": longer}),
         "planned": BASE,
-        "planned, unweighted": {**BASE, "train": {"class_weights": "none"}},
+        "planned, weighted": {**BASE, "train": {"class_weights": "balanced"}},
         "planned, no artefacts": {**BASE, "augment": {"artefacts": 0.0}},
         "planned, batch 32": {**BASE, "train": {"batch_size": 32}},
     }

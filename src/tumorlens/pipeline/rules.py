@@ -118,8 +118,11 @@ def weights(facts: Facts, _: Settings) -> list[Choice]:
     """Of rare classes."""
     largest, smallest = max(facts.classes.values()), min(facts.classes.values())
     if largest >= 4 * smallest:
-        why = f"the largest class has {largest / smallest:.0f} times as many slices as the smallest"
-        return [Choice("train.class_weights", "balanced", why)]
+        why = (
+            f"the largest class has {largest / smallest:.0f} times as many slices as the smallest, but weighing rare "
+            "ones up cost 7 points where it was tried, 6 of them on average over the classes"
+        )
+        return [Choice("train.class_weights", "none", why)]
     return [Choice("train.class_weights", "none", "no class has four times as many slices as another")]
 
 
