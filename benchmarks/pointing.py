@@ -1,10 +1,11 @@
 """Where the map's highest point is taken from, and what is left of it with shuffled weights.
 
 Command: ``python benchmarks/pointing.py DATA MODEL [MODEL …] [--fold 2] [--every 1] [--shuffles 0]``. DATA has masks;
-of it the slices of one official fold are asked, or of every fold. MODEL is a bundle, a run folder or ``default``;
-several are also averaged. Printed is how often each way of reading a point off the maps hits the tumour, with intervals
-over patients; the ways are compared, not chosen, here. With ``--shuffles N`` the weights of the first model are
-shuffled with N seeds (``training/shuffled.py``). About 250 slices a second on two cores.
+of it the slices of one official fold are asked, less those of patients that lie in others, too; or those of every fold.
+MODEL is a bundle, a run folder or ``default``; several are also averaged. Printed is how often each way of reading a
+point off the maps hits the tumour, with intervals over patients; the ways are compared, not chosen, here. With
+``--shuffles N`` the weights of the first model are shuffled with N seeds (``training/shuffled.py``). About 250 slices a
+second on two cores.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorlens import bundle, config
+from tumorlens.audit.grouping import variants
 from tumorlens.evaluation.bootstrap import clustered_rate
 from tumorlens.inference import Outputs, Predictor
 from tumorlens.pipeline.dataset import outlined, read, standardised
@@ -35,9 +37,15 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--shuffles", type=int, default=0)
     options = parser.parse_args()
-    settings = config.load(None, ["data.fold_column=official_fold", "data.join_patient_variants=true"])
+    settings = config.load(None, ["data.fold_column=official_fold"])
     manifest = read(options.data, settings=settings.data)
-    manifest = manifest.where(lambda row: bool(row.mask) and options.fold in (None, row.fold))
+    base = {name: key for key, names in variants(row.patient for row in manifest).items() for name in names}
+    elsewhere = {base.get(row.patient, row.patient) for row in manifest if options.fold not in (None, row.fold)}
+    manifest = manifest.where(
+        lambda row: (
+            bool(row.mask) and options.fold in (None, row.fold) and base.get(row.patient, row.patient) not in elsewhere
+        )
+    )
     manifest = manifest.with_rows([*manifest][:: options.every])
     predictors = [Predictor(bundle.load(name)) for name in options.models]
     recipe = predictors[0].bundle.info.recipe
