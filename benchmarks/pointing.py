@@ -49,6 +49,8 @@ def main() -> None:
     manifest = manifest.with_rows([*manifest][:: options.every])
     predictors = [Predictor(bundle.load(name)) for name in options.models]
     recipe = predictors[0].bundle.info.recipe
+    if any(one.bundle.info.recipe != recipe or "mask" not in one.bundle.info.outputs for one in predictors):
+        parser.error("the models must have a mask, and the same preprocessing")
     ready = standardised(manifest, recipe, Reporter())
     tumours = outlined(ready, recipe, Reporter()).of(list(range(len(ready.manifest)))) > 127
     known = [i for i, tumour in enumerate(tumours) if tumour.any()]
@@ -56,8 +58,8 @@ def main() -> None:
     units = np.unique([ready.manifest.groups[i] for i in known], return_inverse=True)[1]
     print(f"{len(known)} slices of {len(set(units))} groups")
     every = [predictor.run(images) for predictor in predictors]
-    for name, outputs in zip(options.models, every, strict=True):
-        turned = predictors[options.models.index(name)].run(images[:, :, ::-1])
+    for name, predictor, outputs in zip(options.models, predictors, every, strict=True):
+        turned = predictor.run(images[:, :, ::-1])
         print(name)
         for way, points in ways(outputs, turned, len(tumours[0])).items():
             report(way, points, tumours, units)

@@ -70,7 +70,11 @@ def read(name: str) -> PredictionTable:
 
 
 def surest(
-    probabilities: Numbers, correct: NDArray[np.bool_], units: NDArray[np.int64], folds: NDArray[np.str_], every: list
+    probabilities: Numbers,
+    correct: NDArray[np.bool_],
+    units: NDArray[np.int64],
+    folds: NDArray[np.str_],
+    every: list[Numbers],
 ) -> dict[str, Numbers]:
     """Scores that are high for sure answers."""
     ordered = np.sort(probabilities, axis=1)[:, ::-1]

@@ -14,8 +14,10 @@ from tumorlens.evaluation import PredictionTable
 from tumorlens.inference import Prediction
 from tumorlens.inference.result import BLANK
 from tumorlens.inference.series import SeriesSum
+from tumorlens.inference.trust import Conformal, Trust
 from tumorlens.inference.trust.series import SHARES, SeriesTrust, combined
 from tumorlens.pipeline import serial
+from tumorlens.report import trust
 
 NAMES = ("glioma", "no_tumor", "pituitary")
 
@@ -57,7 +59,7 @@ def test_single_slices_accepted_as_another_tumour_make_an_unmeasured_series_unce
     assert (found.predicted, found.verdict) == ("no_tumor", "uncertain")
     assert found.reason == "1 of its slices are accepted as pituitary, not as no_tumor"
     # A head with a tumour has slices without one.
-    assert series([healthy, sure], SeriesTrust(share=0.5)).answer().verdict is None
+    assert "accepted as" not in str(series([healthy, sure], SeriesTrust(share=0.5)).answer().reason)
 
 
 def test_slices_are_named_where_they_lie_not_when_they_came() -> None:
@@ -139,9 +141,47 @@ def test_of_a_class_without_patients_no_series_is_free_and_none_is_accepted() ->
     assert said.set is not None
     assert "pituitary" in said.set
     assert said.verdict == "uncertain"
-    assert said.reason is not None
-    assert "too few series of pituitary" in said.reason
+    assert said.reason == "too few series of pituitary were known to say when an answer for a series is sure enough"
     assert SeriesTrust.read(found.fields("validation"), NAMES) == found
+    scores = serial.scored(fresh, patients(80, 12, 2), EvaluateSettings(bootstrap=200), 0)
+    assert scores["always"] == ["pituitary"]
+    assert scores["coverage"] is None
+    (line,) = [line for line in trust.lines({"test": {}, "series": scores}) if line[0].startswith("Their sets")]
+    assert line[2].endswith("in every set: Pituitary tumour")
+
+
+def test_a_series_unlike_all_that_were_measured_says_so() -> None:
+    """A class that no set rules out must not hide that no other fits."""
+    limits = Conformal(0.05, {"glioma": 0.1, "no_tumor": 0.1, "pituitary": 1.0}, {})
+    said = series([answer(0, [0.55, 0.3, 0.15])], SeriesTrust(1.0, Trust(None, limits, None))).answer()
+    assert (said.predicted, said.set, said.verdict) == ("glioma", ("pituitary",), "uncertain")
+    assert said.reason is not None
+    assert said.reason.startswith("unlike the series of every class that could be measured; too few series of pitu")
+
+
+def test_where_slices_are_judged_and_series_are_not_a_series_is_uncertain() -> None:
+    found = serial.fitted(patients(30, 12, 1), EvaluateSettings(bootstrap=200))
+    assert found == SeriesTrust(found.share)  # fewer than fifty
+    calm = [answer(i, CLEAR, predicted="no_tumor", verdict="accepted") for i in range(3)]
+    said = series(calm, found).answer()
+    assert (said.set, said.verdict) == (None, "uncertain")
+    assert said.reason == "too few series were known to say when an answer for a series is sure enough"
+    assert series([answer(i, CLEAR) for i in range(3)], found).answer().verdict is None  # nothing is judged at all
+
+
+def test_shares_of_accepted_series_are_those_of_all_folds_or_of_none() -> None:
+    """Of twelve patients of a class, one fold leaves eleven to the others, and the other fold one."""
+    table = of_two_classes(patients(160, 8, 3))
+    number = np.array([int(name[1:]) for name in table.patients])
+    kept = table.where((number % 2 == 1) | (number < 24))
+    number = np.array([int(name[1:]) for name in kept.patients])
+    folds = np.where((number % 2 == 0) & (number > 0) | (number % 4 == 1), "2", "1")
+    kept = replace(kept, folds=tuple(folds.tolist()))
+    settings = EvaluateSettings(bootstrap=200)
+    known = [serial.fitted(kept.where(folds != fold), settings).trust for fold in "12"]
+    assert [one.selective is None for one in known] == [False, True]
+    answers = serial.cross_fitted(kept, {}, settings)
+    assert set(answers.accepted) == {None}
 
 
 def test_the_rule_is_chosen_and_beats_the_mean_on_other_patients() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,10 +21,14 @@ from tumorlens.bundle.info import GATE, INT8
 from tumorlens.cli.main import main
 from tumorlens.data.phantom import make_slices
 from tumorlens.evaluation import PredictionTable
-from tumorlens.inference import Prediction, SeriesPrediction
+from tumorlens.inference import Prediction, Predictor, SeriesPrediction
 from tumorlens.inference.engines import ENGINES
+from tumorlens.pipeline import rescoring
 from tumorlens.pipeline.model import Model, load
 from tumorlens.pipeline.verifying import verify
+from tumorlens.pipeline.verifying.of_bundle import settings_of
+from tumorlens.pipeline.verifying.refitting import FITTING
+from tumorlens.report.card import model_card
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 8 * 2**20
@@ -82,6 +87,25 @@ def test_it_answers_in_8_bit_integers_as_it_does_in_full(engine: str) -> None:
 
 def test_its_scores_follow_from_its_answers() -> None:
     assert [check.name for check in verify("default") if check.ok is False] == []
+
+
+def test_the_same_without_what_later_versions_say_of_series_holds_as_well(tmp_path: Path) -> None:
+    """Earlier versions fitted nothing but the share where patients of a class were few."""
+    loaded = bundle.load("default")
+    files = {name: loaded.read(name) for name in loaded.info.files}
+    stored, settings = json.loads(files["metrics.json"]), settings_of(loaded)
+    table, temperatures = PredictionTable.of_bundle(loaded), stored["calibration"]["temperatures"]
+    trust = Predictor(loaded).trust
+    stored["series"] = rescoring.after_crossval(table, temperatures, trust, settings, bare=True)["series"]
+    del stored["series"]["always"]
+    files |= {"metrics.json": json.dumps(stored).encode()}
+    files |= {"MODEL_CARD.md": model_card(stored, config.to_toml(settings)).encode()}
+    bare = {"share": 0.25, "calibration": None, "conformal": None, "selective": None}
+    bundle.write_bundle(tmp_path / "bare", msgspec.structs.replace(loaded.info, series=bare), files)
+    assert [check for check in verify(tmp_path / "bare") if check.ok is False] == []
+    bare["share"] = 0.5
+    bundle.write_bundle(tmp_path / "bare", msgspec.structs.replace(loaded.info, series=bare), files)
+    assert [check.name for check in verify(tmp_path / "bare") if check.ok is False] == [FITTING]
 
 
 @pytest.mark.shared

@@ -17,7 +17,7 @@ from tumorlens.labels import title
 SCHEME = "99TUMORLENS"
 _VERDICTS = {
     "accepted": "Accepted: sure enough by the model's own threshold",
-    "uncertain": "Uncertain: not sure enough by the model's own threshold",
+    "uncertain": "Uncertain: not to be relied on without a second look",
     "not_brain_mri": "Not answered: does not look like a brain MRI",
     "none": "Not judged: the model has no threshold",
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tumorlens.bundle import Bundle
 from tumorlens.errors import DataError
-from tumorlens.evaluation.table_csv import HINT, fields, first_bad_row, written
+from tumorlens.evaluation.table_csv import HINT, first_bad_row, parse, to_text
 from tumorlens.io.atomic import write_text
 
 #: Those with a value for each slice, beside its id.
@@ -227,7 +227,7 @@ class PredictionTable:
         Probabilities are written with ``repr``, the shortest text that reads back as the same float64, so that every
         metric recomputes to the last digit.
         """
-        return written(self)
+        return to_text(self)
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> PredictionTable:
@@ -263,4 +263,4 @@ class PredictionTable:
         Raises:
             DataError: when it is no such table; the message says which line and column.
         """
-        return cls(**fields(text, where))
+        return cls(**parse(text, where))

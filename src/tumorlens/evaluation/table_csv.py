@@ -24,7 +24,7 @@ _BOOLS: dict[str, bool | None] = {"": None, "true": True, "false": False}
 _SUM_TOLERANCE = 5e-3
 
 
-def written(table: PredictionTable) -> str:
+def to_text(table: PredictionTable) -> str:
     """The text of a table; its columns are named in :meth:`PredictionTable.to_csv`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -52,8 +52,8 @@ def written(table: PredictionTable) -> str:
     return text.getvalue()
 
 
-def fields(text: str, where: str) -> dict[str, Any]:
-    """What :func:`written` was given, by the names of a table's attributes.
+def parse(text: str, where: str) -> dict[str, Any]:
+    """What :func:`to_text` was given, by the names of a table's attributes.
 
     Args:
         text: of the table.
@@ -65,12 +65,12 @@ def fields(text: str, where: str) -> dict[str, Any]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
-        return _fields(where, header, [(reader.line_num, row) for row in reader if row])
+        return _columns(where, header, [(reader.line_num, row) for row in reader if row])
     except csv.Error as error:
         raise DataError(f"{where}, line {reader.line_num}: {error}", hint=HINT) from None
 
 
-def _fields(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> dict[str, Any]:
+def _columns(path: str, header: list[str], lines: list[tuple[int, list[str]]]) -> dict[str, Any]:
     names = tuple(column.removeprefix(_PREFIX) for column in header if column.startswith(_PREFIX))
     missing = [column for column in ("id", "label") if column not in header]
     if missing or len(names) < 2:

@@ -95,7 +95,8 @@ class SeriesPrediction:
         answered: ids of those that are no padding, no copy and look like brain MRI.
         supporting: ids of the slices that the answer stands on: the most suspicious share of these.
         set: the classes of the conformal set, or None while the model has none for series.
-        verdict: ``accepted``, ``uncertain``; ``not_brain_mri`` when most slices are; None without a threshold.
+        verdict: ``accepted``, ``uncertain`` (also where slices are judged and nothing is known of series);
+            ``not_brain_mri`` when most slices are; None where nothing is judged.
         reason: why, in words, or None.
         aside: how many slices have no part in the answer, and why: ``blank``, ``derived`` (where there are originals),
             ``not_brain_mri``.

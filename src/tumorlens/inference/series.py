@@ -23,6 +23,7 @@ class _Slice:
     aside: str
     derived: bool
     marked: bool  # text is burnt into it
+    judged: bool  # it has a verdict on its answer
     accepted: str  # its class, if its answer is sure enough
     probabilities: tuple[float, ...]
 
@@ -48,8 +49,8 @@ class SeriesSum:
         aside = "blank" if answer.reason == BLANK else NOT_BRAIN_MRI if answer.verdict == NOT_BRAIN_MRI else ""
         probabilities = tuple(answer.probabilities.values())
         accepted = (answer.predicted or "") if answer.verdict == "accepted" else ""
-        marked = BURNT_IN in (answer.reason or "")
-        self._slices.append(_Slice(order, answer.id, aside, answer.derived, marked, accepted, probabilities))
+        marked, judged = BURNT_IN in (answer.reason or ""), answer.verdict in ("accepted", "uncertain")
+        self._slices.append(_Slice(order, answer.id, aside, answer.derived, marked, judged, accepted, probabilities))
 
     def answer(self) -> SeriesPrediction:
         """The answer that stands on the slices so far, which are named in the order of their positions."""
@@ -75,15 +76,17 @@ class SeriesSum:
             likeliest = names[int(judged.probabilities[0].argmax())]
             # A tumour shows on some slices of its head only, so those without one say nothing against it.
             others = Counter(one.accepted for one in answered if one.accepted not in ("", likeliest, NO_TUMOR))
-            limits = self._trust.trust.conformal
+            free = self._trust.trust.always
             if judged.accepted is None and others:
                 # Without a threshold; where single slices say otherwise with certainty, none is believed.
                 found, count = others.most_common(1)[0]
                 verdict, reason = "uncertain", f"{count} of its slices are accepted as {found}, not as {likeliest}"
-            elif judged.accepted is None and limits is not None:
-                known = min(limits.groups, key=lambda name: limits.groups[name])
+            elif judged.accepted is None and (own is not None or any(one.judged for one in answered)):
+                rare = f" of {' and '.join(free)}" if free else ""
                 verdict = "uncertain"
-                reason = f"too few series of {known} were at hand to say when an answer for a series is sure enough"
+                reason = f"too few series{rare} were known to say when an answer for a series is sure enough"
+                if own is not None and likeliest not in own:
+                    reason = f"unlike the series of every class that could be measured; {reason}"
             if judged.accepted is not None:
                 verdict = "accepted" if judged.accepted[0] else "uncertain"
                 reason = None if judged.accepted[0] else "the answer for the series is not sure enough"

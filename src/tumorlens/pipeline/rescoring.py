@@ -41,7 +41,7 @@ def after_training(tested: PredictionTable, trust: Trust, series: SeriesTrust, s
 
 
 def after_crossval(
-    table: PredictionTable, temperatures: Mapping[str, float], trust: Trust, settings: Settings
+    table: PredictionTable, temperatures: Mapping[str, float], trust: Trust, settings: Settings, bare: bool = False
 ) -> dict[str, Any]:
     """The same of out-of-fold answers.
 
@@ -50,9 +50,10 @@ def after_crossval(
         temperatures: of each fold that has one.
         trust: of the bundle, which was fitted to all of them.
         settings: of the cross-validation.
+        bare: whether an earlier version scored it, see :func:`tumorlens.pipeline.serial.cross_fitted`.
     """
     raw = uncalibrated(table, temperatures)
-    answers = serial.cross_fitted(raw, temperatures, settings.evaluate)
+    answers = serial.cross_fitted(raw, temperatures, settings.evaluate, bare)
     return {
         **_parts(table, settings),
         "calibration": trusting.calibration(raw, table, trust, settings.seed, temperatures),

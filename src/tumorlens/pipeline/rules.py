@@ -117,13 +117,13 @@ def batch(facts: Facts, _: Settings) -> list[Choice]:
 def weights(facts: Facts, _: Settings) -> list[Choice]:
     """Of rare classes."""
     largest, smallest = max(facts.classes.values()), min(facts.classes.values())
+    why = "no class has four times as many slices as another"
     if largest >= 4 * smallest:
         why = (
             f"the largest class has {largest / smallest:.0f} times as many slices as the smallest, but weighing rare "
-            "ones up cost 7 points where it was tried, 6 of them on average over the classes"
+            "ones up cost 7 points of accuracy and 6 of balanced accuracy where it was tried (one set, 74 slices)"
         )
-        return [Choice("train.class_weights", "none", why)]
-    return [Choice("train.class_weights", "none", "no class has four times as many slices as another")]
+    return [Choice("train.class_weights", "none", why)]
 
 
 def augmentation(facts: Facts, settings: Settings) -> list[Choice]:

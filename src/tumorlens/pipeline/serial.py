@@ -75,9 +75,9 @@ def _of_patients(table: PredictionTable) -> dict[tuple[str, str, str], list[int]
 def fitted(table: PredictionTable, settings: EvaluateSettings) -> SeriesTrust:
     """The share with the least log loss, by class, on patients that were not trained on, and trust in what it gives.
 
-    With too few patients of any class nothing is known of how often its series are taken for another: there is no
-    threshold, so that no series is accepted; the class is in every set; and every patient counts the same for the
-    share, so that a class of two patients does not decide it.
+    With fewer than ten patients of any class nothing is known of how often its series are taken for another: there is
+    no threshold, so that no series is accepted; and every patient counts the same for the share, so that a class of two
+    patients does not decide it. Sets rule a class out only where enough of its patients are known, whatever else is.
 
     Args:
         table: calibrated answers.
@@ -123,9 +123,9 @@ def scored(answers: PredictionTable, table: PredictionTable, settings: EvaluateS
         seed: of the bootstrap.
 
     Returns:
-        ``n`` patients and their scores; ``conformal``, as for slices; ``rules``: accuracy and log loss of each rule
-        without calibration; ``refused``: patients of whom more than half of the slices are. Empty where no patient has
-        two slices.
+        ``n`` patients and their scores; ``conformal``, as for slices; ``always``: classes that are in the set of every
+        patient; ``rules``: accuracy and log loss of each rule without calibration; ``refused``: patients of whom more
+        than half of the slices are. Empty where no patient has two slices.
     """
     if not len(answers):
         return {}
@@ -139,25 +139,36 @@ def scored(answers: PredictionTable, table: PredictionTable, settings: EvaluateS
         len(own) >= _LEAST and mostly_refused(sum(bool(table.refused[i]) for i in own), len(own))
         for own in _of_patients(table).values()
     )
-    return {**kept, "rules": rules, "refused": refused}
+    sets = np.zeros((1, len(answers.names)), bool) if answers.sets is None else answers.sets
+    always = [name for code, name in enumerate(answers.names) if sets[:, code].all()]
+    return {**kept, "always": always, "rules": rules, "refused": refused}
 
 
 def cross_fitted(
-    raw: PredictionTable, temperatures: Mapping[str, float], settings: EvaluateSettings
+    raw: PredictionTable, temperatures: Mapping[str, float], settings: EvaluateSettings, bare: bool = False
 ) -> PredictionTable:
     """Out-of-fold answers for patients; each fold with the rule and trust that the other folds give.
+
+    None is accepted or not where not every fold has a threshold: shares would be those of some folds.
 
     Args:
         raw: uncalibrated out-of-fold answers for slices.
         temperatures: of each fold, from the answers of the others; 1 where one is missing.
         settings: whether to fit, and how.
+        bare: whether nothing but the share is fitted where there is no threshold, as earlier versions did.
     """
     folds = np.array(raw.folds)
-    parts = []
+    parts, thresholds = [], []
     for fold in dict.fromkeys(raw.folds):
         own = at_temperature(raw, temperatures.get(fold, 1.0))
-        parts.append(judged(own.where(folds == fold), fitted(own.where(folds != fold), settings)))
-    return PredictionTable.joined(parts) if parts else cases(raw, 1.0)
+        one = fitted(own.where(folds != fold), settings)
+        thresholds.append(one.trust.selective is not None)
+        one = SeriesTrust(one.share) if bare and not thresholds[-1] else one
+        parts.append(judged(own.where(folds == fold), one))
+    if not parts:
+        return cases(raw, 1.0)
+    joined = PredictionTable.joined(parts)
+    return joined if all(thresholds) else replace(joined, accepted=(None,) * len(joined))
 
 
 def at_temperature(raw: PredictionTable, temperature: float) -> PredictionTable:

@@ -142,18 +142,17 @@ def _series(metrics: Mapping[str, Any]) -> list[Line]:
     beside = f"mean of all slices {rules['mean']}, the most suspicious slice alone {rules['max']}"
     each = ", ".join(f"{title(name)} {words.count(part['n'])}" for name, part in found["per_class"].items())
     name = f"All slices of a patient together ({words.plural(found['n'], 'patient')}: {each})"
-    return [(name, words.percent(found["accuracy"]), beside), *_series_sets(found.get("conformal"))]
+    return [(name, words.percent(found["accuracy"]), beside), *_series_sets(found)]
 
 
-def _series_sets(sets: Mapping[str, Any] | None) -> list[Line]:
+def _series_sets(found: Mapping[str, Any]) -> list[Line]:
     """Sets for patients, and the classes that no answer rules out."""
+    sets = found.get("conformal")
     if not sets:
         return []
-    needed = _needed(sets["alpha"])
-    rare = [title(name) for name, part in sets["per_class"].items() if part.get("groups", needed) < needed]
     beside = _with_interval(f"{sets['mean_set_size']:.2f} classes on average", sets, "coverage")
-    if rare:
-        beside += f"; {', '.join(rare)} in every set, with fewer than {needed} patients"
+    if always := found.get("always"):
+        beside += f"; in every set: {', '.join(map(title, always))}"
     return [("Their sets that hold the truth", words.percent(sets["coverage"]), beside)]
 
 
@@ -161,12 +160,7 @@ def always(metrics: Mapping[str, Any]) -> tuple[list[str], int]:
     """Classes that are in every set, since too few of their patients are known to rule them out; how many it takes."""
     made = metrics.get("conformal") or {}
     names = [name for name, limit in (made.get("quantiles") or {}).items() if limit >= 1]
-    return names, _needed(made["alpha"]) if names else 0
-
-
-def _needed(alpha: float) -> int:
-    """Patients of a class without whom its quantile is 1."""
-    return math.ceil(1 / alpha) - 1
+    return names, math.ceil(1 / made["alpha"]) - 1 if names else 0
 
 
 def _harm(metrics: Mapping[str, Any]) -> str:

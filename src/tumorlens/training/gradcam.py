@@ -17,6 +17,7 @@ import numpy as np
 from tumorlens.errors import UsageError
 from tumorlens.models.keras_setup import import_keras
 from tumorlens.preprocess import to_input
+from tumorlens.training.shuffled import reordered
 
 _BATCH = 32
 
@@ -40,9 +41,9 @@ class Explainer:
 
     def shuffled(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """The same from the network with the values of each kernel in another order (see ``shuffled.py``)."""
-        rng, kept = np.random.default_rng(self._seed), self._model.get_weights()
-        mixed = [rng.permutation(one.ravel()).reshape(one.shape) if one.ndim >= 2 else one for one in kept]
-        self._model.set_weights(mixed)
+        kept = self._model.get_weights()
+        mixed = iter(reordered([one for one in kept if one.ndim >= 2], self._seed))
+        self._model.set_weights([next(mixed) if one.ndim >= 2 else one for one in kept])
         try:
             return self(images, classes)
         finally:

@@ -48,6 +48,12 @@ class Trust:
     conformal: Conformal | None = None
     selective: Selective | None = None
 
+    @property
+    def always(self) -> tuple[str, ...]:
+        """Classes that every set holds, as too few groups of them are known to rule them out."""
+        limits = self.conformal.quantiles if self.conformal else {}
+        return tuple(name for name, limit in limits.items() if limit >= 1)
+
     @classmethod
     def fit(
         cls,

@@ -1,4 +1,4 @@
-"""What files of earlier versions lack, and the one rule that was another then.
+"""What files of earlier versions lack, and the two rules that were others then.
 
 Version numbers do not tell: all of this came before the first release. A document was made before when it has none of
 the later scores; with some of them it is damaged.
@@ -14,6 +14,7 @@ from typing import Any
 from tumorlens.config import EvaluateSettings
 from tumorlens.evaluation.table import PredictionTable
 from tumorlens.inference.trust import Trust, fit_selective
+from tumorlens.inference.trust.series import SeriesTrust
 from tumorlens.labels import LabelEncoding
 from tumorlens.pipeline import trusting
 
@@ -27,6 +28,7 @@ _LATER = (
         r"|conformal\.per_class\.[^.]+\.groups$"
     ),
     re.compile(r"(^|\.)clever_hans\.turned(\.|$)"),
+    re.compile(r"(^|\.)series\.always$"),
 )
 
 
@@ -39,6 +41,24 @@ def later(path: str) -> int | None:
 def made_before(scores: Mapping[str, Any] | None) -> bool:
     """Whether a set of scores (``test`` of ``metrics.json``) is of an earlier version."""
     return bool(scores) and "ece_ci95" not in (scores or {})
+
+
+def bare(stored: Mapping[str, Any] | None) -> bool:
+    """Whether ``series`` of ``bundle.json`` holds nothing but the share.
+
+    Earlier versions fitted nothing more where patients of a class were few.
+    """
+    return bool(stored) and not any((stored or {}).get(part) for part in ("calibration", "conformal", "selective"))
+
+
+def series_before(series: SeriesTrust, stored: Mapping[str, Any] | None) -> SeriesTrust:
+    """The trust of a series by the rule of the version that made it.
+
+    Args:
+        series: fitted by the present rule.
+        stored: ``series`` of the ``bundle.json`` that is checked.
+    """
+    return SeriesTrust(series.share) if series.trust.selective is None and bare(stored) else series
 
 
 def chosen_before(trust: Trust, table: PredictionTable, settings: EvaluateSettings) -> Trust:

@@ -94,7 +94,7 @@ def _of_training(
         return compared(_SCORES, again, stored)
 
     before = earlier.made_before(stored.get("test"))
-    fields = refitting.on_validation(table.where("val"), trust, settings.evaluate, before)
+    fields = refitting.on_validation(table.where("val"), trust, settings.evaluate, info, before)
     return [
         attempted(_SCORES, scores),
         refitting.trust_again(fields, info),
@@ -106,7 +106,7 @@ def _of_folds(
     table: PredictionTable, predictor: Predictor, stored: Mapping[str, Any], settings: Settings
 ) -> list[Check]:
     """Those of a network that learned from every slice, beside the answers of others of its recipe."""
-    temperatures = (stored.get("calibration") or {}).get("temperatures") or {}
+    temperatures, info = (stored.get("calibration") or {}).get("temperatures") or {}, predictor.bundle.info
     told = _tells_temperatures(table, stored)
 
     def scores() -> Check:
@@ -114,7 +114,7 @@ def _of_folds(
         again = {
             "test": _with_maps(tested, stored),
             **dict.fromkeys(("as_shipped", "validation", "leaked", "leaked_validation")),
-            **rescoring.after_crossval(table, temperatures, predictor.trust, settings),
+            **rescoring.after_crossval(table, temperatures, predictor.trust, settings, earlier.bare(info.series)),
         }
         if not told:
             del again["calibration"], again["series"]
@@ -128,7 +128,7 @@ def _of_folds(
     return [
         attempted(_SCORES, scores),
         refitting.temperatures_again(trusts, temperatures),
-        refitting.trust_again(refitting.out_of_fold(raw, settings.evaluate, before), predictor.bundle.info),
+        refitting.trust_again(refitting.out_of_fold(raw, settings.evaluate, info, before), info),
         refitting.verdicts_again(table, trusts, refitting.FITTED),
     ]
 

@@ -48,7 +48,8 @@ def of_run(kept: Kept, data: Data | None, slices: int, seed: int, tell: Reporter
     table, travelling = PredictionTable.read_csv(kept.folder / "predictions.csv"), PredictionTable.of_bundle(loaded)
     leaked, copied = (set(splitting.leaked(kept.manifest, part)) for part in ("test", "val"))
     before = earlier.made_before(kept.metrics.get("test"))
-    fields = refitting.on_validation(_without(table.where("val"), copied), predictor.trust, settings.evaluate, before)
+    watched = _without(table.where("val"), copied)
+    fields = refitting.on_validation(watched, predictor.trust, settings.evaluate, loaded.info, before)
     held = [row for row in kept.manifest if row.split in ("val", "test")]
     found = [
         attempted(_SCORES, lambda: _scores_again(kept, table, predictor, leaked)),

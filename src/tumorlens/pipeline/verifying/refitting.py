@@ -31,30 +31,34 @@ def told(info: BundleInfo) -> dict[str, Any]:
     return {name: getattr(info, name) for name in ("calibration", "conformal", "selective", "series")}
 
 
-def on_validation(held: PredictionTable, trust: Trust, settings: EvaluateSettings, before: bool) -> dict[str, Any]:
+def on_validation(
+    held: PredictionTable, trust: Trust, settings: EvaluateSettings, info: BundleInfo, before: bool
+) -> dict[str, Any]:
     """These fields again for a training.
 
     Args:
         held: its calibrated answers for validation slices that share nothing with training.
         trust: of its bundle, whose temperature is taken off them.
         settings: of the run.
+        info: of the bundle that is checked.
         before: whether an earlier version made it.
     """
     raw = uncalibrated(held, {}, trust.temperature.value if trust.temperature else 1.0)
     again = fitted(raw, settings, before)
-    return {**again.fields("validation"), "series": _series(held, settings, before).fields("validation")}
+    return {**again.fields("validation"), "series": _series(held, settings, info, before).fields("validation")}
 
 
-def out_of_fold(raw: PredictionTable, settings: EvaluateSettings, before: bool) -> dict[str, Any]:
+def out_of_fold(raw: PredictionTable, settings: EvaluateSettings, info: BundleInfo, before: bool) -> dict[str, Any]:
     """These fields again for the network that a cross-validation trains in the end.
 
     Args:
         raw: uncalibrated out-of-fold answers, without leaked slices.
         settings: of the cross-validation.
+        info: of the bundle that is checked.
         before: whether an earlier version made it.
     """
     again = fitted(raw, settings, before)
-    series = _series(trusting.judged(raw, again), settings, before)
+    series = _series(trusting.judged(raw, again), settings, info, before)
     return {**again.fields("out-of-fold"), "series": series.fields("out-of-fold")}
 
 
@@ -64,8 +68,8 @@ def fitted(raw: PredictionTable, settings: EvaluateSettings, before: bool) -> Tr
     return earlier.chosen_before(trust, raw, settings) if before else trust
 
 
-def _series(judged: PredictionTable, settings: EvaluateSettings, before: bool) -> SeriesTrust:
-    series = serial.fitted(judged, settings)
+def _series(judged: PredictionTable, settings: EvaluateSettings, info: BundleInfo, before: bool) -> SeriesTrust:
+    series = earlier.series_before(serial.fitted(judged, settings), info.series)
     if not before:
         return series
     return replace(series, trust=earlier.chosen_before(series.trust, serial.cases(judged, series.share), settings))
