@@ -102,7 +102,8 @@ def test_the_card_says_so(folder: Path) -> None:
     assert "Parts of the slices" in card
     assert FACTS["licence"] in card
     assert "There was no validation set" not in card
-    assert "Is it looking at the tumour?" in card
+    for page in (card, (folder / "report.html").read_text()):
+        assert "Is it looking at the tumour?" in page
 
 
 def test_nothing_is_left_to_test_it_on(folder: Path, phantom_folder: Path) -> None:

@@ -151,6 +151,16 @@ def known(folder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
+def test_the_class_map_is_exact_on_real_slices(model: Model, shared_data: Path) -> None:
+    """Its mean is the logit, with the bias in every place (Zhou et al., CVPR 2016)."""
+    found = model.predict([path for _, path in known(shared_data)][::4])
+    assert isinstance(found, list)
+    images = np.stack([one.image for one in found if isinstance(one, Prediction)])
+    outputs = model.predictor.run(images)
+    assert outputs.activation is not None
+    np.testing.assert_allclose(outputs.activation.mean(axis=(1, 2)), outputs.logits, atol=1e-4)
+
+
 def test_it_names_the_tumours_that_it_learned_from(model: Model, shared_data: Path) -> None:
     """No score: these were trained on. It tells a broken file or recipe from a working one."""
     names, paths = zip(*known(shared_data), strict=True)
