@@ -25,7 +25,7 @@ from tumorlens.training.export import to_onnx
 
 PLACE = Path(gate.__file__).parent
 HALVES = (
-    ("HeadCT", "web_ct", "photos", "CXR", "chest_xray", "nonsense"),
+    ("HeadCT", "web_ct", "photos", "CXR", "chest_xray"),
     ("AbdomenCT", "ChestCT", "BreastMRI", "Hand", "dicom_not_brain_mr"),
 )
 SINGLE = (("MR_Gd", "t1w_head"), ("spm152.nii.gz",))  # one head each: left out as a whole with each half
