@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--test-fold", default="")
     options = parser.parse_args()
     loaded = bundle.load(options.model)
-    chosen = [f"data.fold_column={options.fold_column}", f"data.test_fold={options.test_fold}"]
+    chosen = [f"data.fold_column={options.fold_column}", f'data.test_fold="{options.test_fold}"']
     settings = config.load(None, chosen)
     manifest = held_out(labelled(read(options.data, settings=settings.data)), settings.data)
     part = "test" if any(row.split == "test" for row in manifest) else ""
