@@ -39,12 +39,11 @@ def main() -> None:
     options = parser.parse_args()
     settings = config.load(None, ["data.fold_column=official_fold"])
     manifest = read(options.data, settings=settings.data)
-    base = {name: key for key, names in variants(row.patient for row in manifest).items() for name in names}
-    elsewhere = {base.get(row.patient, row.patient) for row in manifest if options.fold not in (None, row.fold)}
+    base = {row.patient: row.patient for row in manifest}
+    base |= {name: key for key, names in variants(base).items() for name in names}
+    elsewhere = {base[row.patient] for row in manifest if options.fold not in (None, row.fold)}
     manifest = manifest.where(
-        lambda row: (
-            bool(row.mask) and options.fold in (None, row.fold) and base.get(row.patient, row.patient) not in elsewhere
-        )
+        lambda row: bool(row.mask) and options.fold in (None, row.fold) and base[row.patient] not in elsewhere
     )
     manifest = manifest.with_rows([*manifest][:: options.every])
     predictors = [Predictor(bundle.load(name)) for name in options.models]
@@ -121,9 +120,7 @@ def ways(outputs: Outputs, turned: Outputs, size: int) -> dict[str, list[int]]:
 def report(name: str, points: list[int], tumours: NDArray[np.bool_], units: NDArray[np.int64]) -> None:
     """How often a point lies in the tumour."""
     flat = tumours.reshape(len(tumours), -1)
-    side = round(flat.shape[1] ** 0.5)
     hits = np.array([flat[i, point] for i, point in enumerate(points)])
-    assert side * side == flat.shape[1]
     rate, ci95 = clustered_rate(hits, units, 2000, 0)
     low, high = ci95 or (float("nan"),) * 2
     print(f"  {name:44} {100 * rate:5.1f} % ({100 * low:.1f} to {100 * high:.1f})", flush=True)

@@ -230,6 +230,7 @@ def test_rare_classes_count_no_more_than_others_unless_asked() -> None:
     rare = planned(free=20)
     assert rare.settings.train.class_weights == "none"
     assert "times as many slices" in reason(rare, "train.class_weights")
+    assert planned(free=100).settings.train.class_weights == "none"
     assert planned({"train": {"class_weights": "balanced"}}, free=20).settings.train.class_weights == "balanced"
 
 
